@@ -1,0 +1,1 @@
+"""The wiring of Fleetpulse: settings, Flink jobs, services and the command line."""

@@ -1,0 +1,223 @@
+"""All settings of Fleetpulse, and the only reader of the environment.
+
+Sources, the later wins: defaults here, a TOML file (`FLEETPULSE_SETTINGS_FILE` or `--settings`),
+environment variables (`FLEETPULSE_KAFKA__PARTITION_COUNT=8`), flags of the command line. An unknown
+name or a value out of range refuses to start with one line that names the setting.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from schemas.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "FLEETPULSE_"
+SETTINGS_FILE_VARIABLE = "FLEETPULSE_SETTINGS_FILE"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Group(BaseModel):
+    """One group of settings; an unknown name is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Group):
+    """Where Kafka is and how the topics look."""
+
+    bootstrap_servers: str = "127.0.0.1:19092"
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$")
+    partition_count: int = Field(4, ge=1, le=10_000)
+    clock: Literal["log", "record"] = "log"
+    """`log`: the broker's append time, checked at start. `record`: the producer's, for replay."""
+    tick_interval_s: float = Field(5.0, ge=0.1, le=30.0)
+
+
+class RegistrySettings(Group):
+    """Where the Confluent-compatible schema registry is."""
+
+    url: str = "http://127.0.0.1:18081/apis/ccompat/v7"
+    timeout_s: float = Field(10.0, gt=0, le=120)
+
+
+class FlinkSettings(Group):
+    """Where the Flink cluster is and how the jobs run on it."""
+
+    rest_address: str = "127.0.0.1"
+    rest_port: Port = 18082
+    parallelism: int = Field(1, ge=1, le=4096)
+    shard_count: int = Field(64, ge=1, le=32_768)
+    """Fixed for the life of the state; at least 4 times the largest parallelism planned."""
+    block_max_messages: int = Field(10_000, ge=1, le=1_000_000)
+    block_max_age_ms: int = Field(1_000, ge=10, le=60_000)
+    checkpoint_interval_ms: int = Field(5_000, ge=500, le=600_000)
+    transaction_timeout_ms: int = Field(600_000, ge=10_000)
+
+    @model_validator(mode="after")
+    def _check_shards(self) -> "FlinkSettings":
+        if self.shard_count < self.parallelism:
+            raise ValueError("shard_count is below parallelism: some subtasks would never get work")
+        return self
+
+
+class ClickHouseSettings(Group):
+    """Where results are stored: the embedded engine (`chdb`) or a server."""
+
+    interface: Literal["chdb", "http", "https"] = "chdb"
+    host: str = "127.0.0.1"
+    port: Port = 8123
+    username: str = "default"
+    password: SecretStr = SecretStr("")
+    database: str = Field("fleetpulse", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+
+
+class LoaderSettings(Group):
+    """How the loader batches rows into ClickHouse."""
+
+    batch_max_rows: int = Field(200_000, ge=1, le=5_000_000)
+    batch_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    batch_max_age_ms: int = Field(1_000, ge=50, le=600_000)
+
+
+class OfflineSettings(Group):
+    """When a silent device, and a silent fleet, raise an alert."""
+
+    warning_after_s: float = Field(300.0, ge=1)
+    critical_after_s: float = Field(1800.0, ge=1)
+    emergency_ratio: float = Field(0.10, gt=0, le=1)
+    resolve_hold_s: float = Field(300.0, ge=0)
+    late_report_interval_s: float = Field(120.0, ge=0)
+    """A device whose report interval is above this is not late until its report is."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "OfflineSettings":
+        if self.critical_after_s <= self.warning_after_s:
+            raise ValueError("critical_after_s must be above warning_after_s")
+        return self
+
+
+class WindowSettings(Group):
+    """The lengths of the windows; fixed for the life of the tables."""
+
+    device_window_s: int = Field(300, ge=1, le=86_400)
+    group_window_s: int = Field(60, ge=1, le=86_400)
+
+
+class FleetSettings(Group):
+    """The simulated fleet."""
+
+    tenant_id: str = "demo"
+    device_count: int = Field(1_000, ge=1, le=1_000_000)
+    seed: int = 1
+    batch_interval_s: float = Field(300.0, gt=0)
+    speed: float = Field(30.0, gt=0, le=10_000)
+    """Simulated seconds per real second: 30 makes a 5-minute batch arrive every 10 s."""
+
+
+class StackSettings(Group):
+    """The local stack: where its files are and which ports it takes, all on loopback."""
+
+    data_dir: Path = Path("fleetpulse-data")
+    cache_dir: Path = Path("~/.cache/fleetpulse")
+    kafka_port: Port = 19092
+    controller_port: Port = 19093
+    registry_port: Port = 18081
+    registry_management_port: Port = 18083
+    flink_port: Port = 18082
+    metrics_port: Port = 18084
+    """First of a few consecutive ports that serve Prometheus metrics."""
+    start_timeout_s: float = Field(120.0, gt=0)
+
+
+FOLLOWED_PORTS = (
+    ("kafka", "bootstrap_servers", "kafka_port", "127.0.0.1:{port}"),
+    ("registry", "url", "registry_port", "http://127.0.0.1:{port}/apis/ccompat/v7"),
+    ("flink", "rest_port", "flink_port", "{port}"),
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    flink: FlinkSettings = FlinkSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    loader: LoaderSettings = LoaderSettings()
+    offline: OfflineSettings = OfflineSettings()
+    windows: WindowSettings = WindowSettings()
+    fleet: FleetSettings = FleetSettings()
+    stack: StackSettings = StackSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_stack_ports(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Let addresses that nobody set follow the ports of the local stack."""
+        stack = given.get("stack", {})
+        for group, field, port_field, template in FOLLOWED_PORTS:
+            if port_field in stack:
+                address = template.format(port=stack[port_field])
+                given[group] = {field: address, **given.get(group, {})}
+        return given
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, TOML file."""
+        toml_file = os.environ.get(SETTINGS_FILE_VARIABLE)
+        toml = TomlConfigSettingsSource(settings_cls, Path(toml_file) if toml_file else None)
+        return init_settings, env_settings, toml
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read all sources once.
+
+    Args:
+        flags: groups given on the command line, such as `kafka={"partition_count": 8}`.
+
+    Raises:
+        SettingsError: a value is not allowed; the message names the setting and what is.
+    """
+    toml_file = os.environ.get(SETTINGS_FILE_VARIABLE)
+    if toml_file and not Path(toml_file).is_file():
+        raise SettingsError(
+            SETTINGS_FILE_VARIABLE,
+            value=toml_file,
+            allowed="the path of a TOML file",
+            cure="create the file or unset the variable",
+        )
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        raise _as_settings_error(error) from error
+
+
+def _as_settings_error(error: ValidationError) -> SettingsError:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"]) or "settings"
+    value = "***" if "password" in name else first.get("input")
+    return SettingsError(
+        name,
+        value=value,
+        allowed=first["msg"],
+        cure=f"set {ENVIRONMENT_PREFIX}{name.upper().replace('.', '__')} or correct the TOML file",
+    )

@@ -1,0 +1,1 @@
+"""The nouns of Fleetpulse: wire schemas, tables, topics, metrics and errors."""

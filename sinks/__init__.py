@@ -1,0 +1,1 @@
+"""The exits of Fleetpulse: ClickHouse, the alert topic, the dead letters, Prometheus."""

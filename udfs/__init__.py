@@ -1,0 +1,1 @@
+"""The verbs of Fleetpulse: pure column logic, and the thin operators that run it in Flink."""
