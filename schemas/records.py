@@ -1,7 +1,7 @@
 """The Avro schemas of every topic, loaded from `schemas/avro`, and their single-record codec.
 
-Single records are for the quiet topics (devices, alerts, device status) and for tests: fastavro, the
-reference. Blocks of telemetry and of windows go through `schemas/codec.py`.
+Single records are for the quiet topics (devices, alerts, device status) and for tests: fastavro,
+the reference. Blocks of telemetry and of windows go through `schemas/codec.py`.
 """
 
 import io
