@@ -3,7 +3,7 @@
 A block of datums with one writer schema is laid out as an Avro container in memory, and after each
 datum come eight bytes of our own:
 
-    | header: Framed{datum: <writer schema>, mark: double} | datum 0 | mark 0 | datum 1 | mark 1 | ..
+    | header: Framed{datum: <writer schema>, mark: double} | datum 0 | mark 0 | datum 1 | mark 1 |
 
 The marks count up from a random start. A datum with bytes left over, or one that reads past its
 end, shifts the next mark, so the first bad message is found exactly and no misread value is
