@@ -133,6 +133,7 @@ class StackSettings(Group):
     registry_port: Port = 18081
     registry_management_port: Port = 18083
     flink_port: Port = 18082
+    flink_rpc_port: Port = 18089
     metrics_port: Port = 18084
     """First of a few consecutive ports that serve Prometheus metrics."""
     start_timeout_s: float = Field(120.0, gt=0)
@@ -209,6 +210,14 @@ def load_settings(**flags: Any) -> Settings:
         return Settings(**flags)
     except ValidationError as error:
         raise _as_settings_error(error) from error
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return our own environment for a child process, without any setting of Fleetpulse.
+
+    A child reads its settings from the file that its parent wrote, so that both have the same.
+    """
+    return {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
 
 
 def _as_settings_error(error: ValidationError) -> SettingsError:
