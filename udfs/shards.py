@@ -1,0 +1,79 @@
+"""Shards: how devices are spread, and the container in which a block travels to its shards.
+
+A shard is a stable hash of tenant and device modulo `shard_count`, so it survives releases,
+restarts and more Kafka partitions. One container holds what one Arrow batch of messages has for
+every shard:
+
+    | kind u8 | shard i32 | size u32 | payload | kind ...      little-endian
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+NO_SHARD = -1
+_HEADER = struct.Struct("<BiI")
+
+
+class SectionKind(IntEnum):
+    """What a section of a container carries."""
+
+    BATCHES = 1
+    CONTACTS = 2
+    DEVICES = 3
+    DEAD_LETTERS = 4
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a container has for one shard."""
+
+    kind: SectionKind
+    shard: int
+    payload: bytes
+
+
+def device_hashes(tenant_ids: Sequence[str], device_ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a hash of each device's identity that is stable across releases.
+
+    >>> int(device_hashes(["acme"], ["cam-7"])[0])
+    16902980527473540076
+    """
+    digest = xxhash.xxh3_64_intdigest
+    pairs = zip(tenant_ids, device_ids, strict=True)
+    return np.fromiter(
+        (digest(f"{tenant}/{device}".encode()) for tenant, device in pairs), np.uint64
+    )
+
+
+def shard_of(hashes: npt.NDArray[np.uint64], shard_count: int) -> npt.NDArray[np.int32]:
+    """Return the shard of each device, 0 to shard_count - 1."""
+    return (hashes % np.uint64(shard_count)).astype(np.int32)
+
+
+def pack_sections(sections: Sequence[Section]) -> bytes:
+    """Write sections as one container.
+
+    >>> list(split_sections(pack_sections([Section(SectionKind.BATCHES, 3, b"x")])))
+    [Section(kind=<SectionKind.BATCHES: 1>, shard=3, payload=b'x')]
+    """
+    parts: list[bytes] = []
+    for section in sections:
+        parts.append(_HEADER.pack(section.kind, section.shard, len(section.payload)))
+        parts.append(section.payload)
+    return b"".join(parts)
+
+
+def split_sections(container: bytes) -> Iterator[Section]:
+    """Read what `pack_sections` wrote."""
+    at = 0
+    while at < len(container):
+        kind, shard, size = _HEADER.unpack_from(container, at)
+        at += _HEADER.size
+        yield Section(SectionKind(kind), shard, container[at : at + size])
+        at += size

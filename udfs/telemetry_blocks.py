@@ -1,0 +1,192 @@
+"""From a block of raw telemetry messages to what each shard gets of it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from schemas.codec import DecodedBlock, SchemaOfId, decode_messages
+from schemas.telemetry import check_limits
+from schemas.topics import CLOCK_TENANT_ID, Topic
+from udfs.frame_bytes import pack_frames
+from udfs.shards import NO_SHARD, Section, SectionKind, device_hashes, shard_of
+
+GAP_MS = 30_000
+"""A pause of a partition's log that is longer ends a stretch: it may be blind time (C8)."""
+
+
+@dataclass(frozen=True)
+class RawBlock:
+    """Messages as Kafka gave them, in offset order within each partition.
+
+    Args:
+        topics: topic of each message.
+        keys: key bytes, or None.
+        values: value bytes, or None for a tombstone.
+        append_time_ms: the broker's time, UTC ms, shape (n,).
+        partitions: shape (n,).
+        offsets: shape (n,).
+    """
+
+    topics: Sequence[str]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    append_time_ms: npt.NDArray[np.int64]
+    partitions: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+
+def decode_telemetry(raw: RawBlock, topic_prefix: str, schema_of_id: SchemaOfId) -> DecodedBlock:
+    """Decode a block and refuse what breaks a limit; clock ticks stay among the messages.
+
+    Raises:
+        Unavailable: the registry does not answer.
+    """
+    decoded = decode_messages(Topic.TELEMETRY, raw.values, schema_of_id)
+    return check_limits(decoded, topic_tenants(raw.topics, topic_prefix))
+
+
+def topic_tenants(topics: Sequence[str], topic_prefix: str) -> list[str | None]:
+    """Return the tenant that each topic belongs to; None for the shared one.
+
+    >>> topic_tenants(["x.telemetry", "x.telemetry.acme"], "x.")
+    [None, 'acme']
+    """
+    shared = re.compile(re.escape(f"{topic_prefix}{Topic.TELEMETRY.value}") + r"(?:\.(.+))?")
+    owner = {}
+    for topic in set(topics):
+        found = shared.fullmatch(topic)
+        assert found is not None, f"{topic} is no telemetry topic"
+        owner[topic] = found.group(1)
+    return [owner[topic] for topic in topics]
+
+
+def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:
+    """Return the batches and points of each shard, without clock ticks."""
+    batches = _located(raw, decoded.messages).filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
+    hashes = device_hashes(batches["tenant_id"].to_list(), batches["device_id"].to_list())
+    batches = batches.with_columns(
+        device_hash=pl.Series(hashes, dtype=pl.UInt64),
+        shard=pl.Series(shard_of(hashes, shard_count), dtype=pl.Int32),
+    )
+    points = decoded.items.select("row", "name", "value", "timestamp")
+    sharded_points = points.join(
+        batches.select("row", "shard"), on="row", maintain_order="left"
+    ).partition_by("shard", as_dict=True, include_key=False)
+    no_points = points.clear()
+    return [
+        Section(
+            SectionKind.BATCHES,
+            shard,
+            pack_frames({"batches": part, "points": sharded_points.get((shard,), no_points)}),
+        )
+        for (shard,), part in _parts(batches)
+    ]
+
+
+def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:
+    """Return each shard's contacts, and to every shard how far each partition's log has come."""
+    contacts = _contacts(_located(raw, decoded.messages), decoded.items)
+    hashes = device_hashes(contacts["tenant_id"].to_list(), contacts["device_id"].to_list())
+    shards = pl.Series("shard", shard_of(hashes, shard_count), dtype=pl.Int32)
+    parts = dict(_parts(contacts.with_columns(shards)))
+    clocks = clock_stretches(raw)
+    none = contacts.clear()
+    return [
+        Section(
+            SectionKind.CONTACTS,
+            shard,
+            pack_frames({"contacts": parts.get((shard,), none), "clocks": clocks}),
+        )
+        for shard in range(shard_count)
+    ]
+
+
+def clock_stretches(raw: RawBlock) -> pl.DataFrame:
+    """Return how far each partition's log has come in this block.
+
+    Every record counts, ticks and rejected ones too: the log is the clock. A new row begins where
+    records of a partition are more than 30 s apart or offsets jump.
+
+    Returns:
+        partition, first_ms, last_ms (UTC ms), first_offset, last_offset; in log order.
+    """
+    log = pl.DataFrame(
+        {"partition": raw.partitions, "ms": raw.append_time_ms, "offset": raw.offsets}
+    ).sort("partition", "offset")
+    is_break = (pl.col("ms").diff() > GAP_MS) | (pl.col("offset").diff() > 1)
+    stretch = is_break.fill_null(value=False).cum_sum().over("partition")
+    return (
+        log.with_columns(stretch=stretch)
+        .group_by("partition", "stretch", maintain_order=True)
+        .agg(
+            first_ms=pl.col("ms").first(),
+            last_ms=pl.col("ms").max(),
+            first_offset=pl.col("offset").first(),
+            last_offset=pl.col("offset").last(),
+        )
+        .drop("stretch")
+    )
+
+
+def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
+    """Return the rejected messages with their original bytes and origin; none, no section."""
+    if not decoded.rejected:
+        return []
+    rows = [message.row for message in decoded.rejected]
+    letters = pl.DataFrame(
+        {
+            "topic": [raw.topics[row] for row in rows],
+            "partition": raw.partitions[rows],
+            "offset": raw.offsets[rows],
+            "append_time_ms": raw.append_time_ms[rows],
+            "key": pl.Series([raw.keys[row] for row in rows], dtype=pl.Binary),
+            "value": pl.Series([raw.values[row] for row in rows], dtype=pl.Binary),
+            "reason": [message.reason.value for message in decoded.rejected],
+            "detail": [message.detail for message in decoded.rejected],
+        }
+    )
+    return [Section(SectionKind.DEAD_LETTERS, NO_SHARD, pack_frames({"letters": letters}))]
+
+
+def _located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:
+    """Add where in the log each message stands."""
+    rows = messages["row"].to_numpy()
+    return messages.with_columns(
+        append_time_ms=pl.Series(raw.append_time_ms[rows], dtype=pl.Int64),
+        partition=pl.Series(raw.partitions[rows], dtype=pl.Int32),
+        offset=pl.Series(raw.offsets[rows], dtype=pl.Int64),
+    )
+
+
+def _contacts(located: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
+    is_gateway = pl.col("tags").list.eval(pl.element().struct.field("key") == "via_gateway")
+    newest = points.group_by("row").agg(
+        newest_point_ms=pl.col("timestamp").max(), is_via_gateway=is_gateway.list.any().any()
+    )
+    return (
+        located.filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
+        .join(newest, on="row", how="left", maintain_order="left")
+        .select(
+            "tenant_id",
+            "device_id",
+            "boot_id",
+            "sequence",
+            "append_time_ms",
+            "partition",
+            "offset",
+            "hardware_revision",
+            "firmware_version",
+            "model_version",
+            "deployment_group",
+            "newest_point_ms",
+            pl.col("is_via_gateway").fill_null(value=False),
+        )
+    )
+
+
+def _parts(frame: pl.DataFrame) -> list[tuple[tuple[int], pl.DataFrame]]:
+    return list(frame.partition_by("shard", as_dict=True, include_key=False).items())  # type: ignore[arg-type]

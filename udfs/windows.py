@@ -1,0 +1,208 @@
+"""Window deltas: what one block of points adds to the windows it touches.
+
+A window is the sum of its deltas (law L1): counts, fixed-point sums and histogram bins are
+integers, minimum and maximum do not care about order. So any order, batching or restart gives the
+same window, nothing waits for a watermark, and no point is ever too late.
+
+    points ──> bin rows (one per window and bin) ──> deltas (one per window)
+               device x 5 min ───────────────────>  scope device
+               group  x 1 min ───────────────────>  scope group
+                   └── tenant x 1 min ───────────>  scope tenant
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import polars as pl
+
+from udfs.histogram import bin_index
+
+MINUTE_MS = 60 * 1000
+EARLIEST_MS = 1_420_070_400_000
+"""2015-01-01: a device clock before it was never set."""
+
+VALUE_MAX = 1e12
+SUM_SCALE = 2.0**50
+"""|value| <= 1e12 and 1e8 points stay below 2^127; one step is 9e-16."""
+
+SMALL_BELOW = 2.0**10
+SQUARE_SCALE = 2.0**80
+SQUARE_LARGE_SCALE = 2.0**20
+SQUARE_LARGE_SHIFT = 60
+"""Squares span 48 decades, more than 128 bits: values below 2^10 are summed at 2^80, the others at
+2^20. The two sums make one 256-bit number: small + large * 2^60, at scale 2^80."""
+
+SUMMED = (
+    "count",
+    "sum_fixed",
+    "square_small",
+    "square_large",
+    "nan_count",
+    "out_of_range_count",
+    "skewed_count",
+    "duplicate_count",
+)
+MEASURE_NAMES = (*SUMMED, "min", "max")
+MEASURES = (pl.col(SUMMED).sum(), pl.col("min").min(), pl.col("max").max())
+
+GROUP_IDENTITY = ("tenant_id", "deployment_group", "model_version")
+DEVICE_IDENTITY = ("tenant_id", "device_id", "deployment_group", "model_version")
+
+
+class Scope(StrEnum):
+    """What a window sums over."""
+
+    DEVICE = "device"
+    GROUP = "group"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True)
+class WindowPolicy:
+    """Window lengths, and how wrong a device clock may be."""
+
+    device_window_ms: int = 5 * MINUTE_MS
+    group_window_ms: int = MINUTE_MS
+    ahead_max_ms: int = 2 * MINUTE_MS
+
+
+def window_deltas(
+    batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolicy
+) -> pl.DataFrame:
+    """Sum a block of points into window deltas.
+
+    Args:
+        batches: one row per message, `row` ascending: row, tenant_id, device_id, deployment_group,
+            model_version (strings or null), append_time_ms, is_duplicate.
+        points: row (of its batch), name, value, timestamp (UTC ms).
+        policy: window lengths and clock limits.
+
+    Returns:
+        One row per window: tenant_id, scope, device_id, deployment_group, model_version, metric,
+        window_start (UTC ms), window_ms, the measures of `MEASURES`, bins, bin_counts.
+    """
+    batches = batches.with_columns(pl.col("deployment_group", "model_version").fill_null(""))
+    cells = _cells(batches, points, policy)
+    devices, groups = _Codes.of(batches, DEVICE_IDENTITY), _Codes.of(batches, GROUP_IDENTITY)
+    device = _bin_rows(cells, devices, policy.device_window_ms)
+    group = _bin_rows(cells, groups, policy.group_window_ms)
+    tenant = group.with_columns(
+        pl.lit("").alias("deployment_group"), pl.lit("").alias("model_version")
+    )
+    return pl.concat(
+        [
+            _deltas(device, DEVICE_IDENTITY, Scope.DEVICE, policy.device_window_ms),
+            _deltas(group, GROUP_IDENTITY, Scope.GROUP, policy.group_window_ms),
+            _deltas(tenant, GROUP_IDENTITY, Scope.TENANT, policy.group_window_ms),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """An identity of several strings as one small integer, so that points group by an integer.
+
+    Args:
+        identities: code, then the identity's columns; one row each.
+        code_of_row: row (of a batch), code.
+    """
+
+    identities: pl.DataFrame
+    code_of_row: pl.DataFrame
+
+    @classmethod
+    def of(cls, batches: pl.DataFrame, identity: Sequence[str]) -> "_Codes":
+        identities = batches.select(identity).unique().with_row_index("code")
+        coded = batches.select("row", *identity).join(identities, on=list(identity))
+        return cls(identities, coded.select("row", "code"))
+
+
+def _bin_rows(cells: pl.DataFrame, codes: _Codes, window_ms: int) -> pl.DataFrame:
+    """Sum the cells to one row per identity, metric, window and bin."""
+    window_start = pl.col("time_ms") - pl.col("time_ms") % window_ms
+    summed = (
+        cells.join(codes.code_of_row, on="row")
+        .group_by("code", "metric", window_start.alias("window_start"), "bin")
+        .agg(MEASURES)
+    )
+    return summed.join(codes.identities, on="code").drop("code")
+
+
+def _deltas(
+    bin_rows: pl.DataFrame, identity: Sequence[str], scope: Scope, window_ms: int
+) -> pl.DataFrame:
+    """Sum bin rows to one row per window, with its sparse histogram in ascending bins."""
+    window = (*identity, "metric", "window_start")
+    merged = (
+        bin_rows.group_by(*window, "bin").agg(MEASURES).sort("bin")
+        if scope is Scope.TENANT
+        else bin_rows.sort("bin")
+    )
+    is_counted = pl.col("bin").is_not_null()
+    deltas = merged.group_by(*window).agg(
+        pl.col("bin").filter(is_counted).alias("bins"),
+        pl.col("count").filter(is_counted).alias("bin_counts"),
+        *MEASURES,
+    )
+    return deltas.select(
+        "tenant_id",
+        pl.lit(scope.value).alias("scope"),
+        pl.col("device_id")
+        if scope is Scope.DEVICE
+        else pl.lit(None, pl.String).alias("device_id"),
+        "deployment_group",
+        "model_version",
+        "metric",
+        "window_start",
+        pl.lit(window_ms, pl.Int32).alias("window_ms"),
+        pl.col("bins", "bin_counts"),
+        *MEASURE_NAMES,
+    )
+
+
+def _cells(batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolicy) -> pl.DataFrame:
+    """Return one row per point: its batch's row, its window time, and what it adds."""
+    position = np.searchsorted(batches["row"].to_numpy(), points["row"].to_numpy())
+    of_batch = batches.select("append_time_ms", "is_duplicate")[position]
+    raw = pl.DataFrame([points["row"], points["name"], points["value"], points["timestamp"]])
+    flagged = raw.hstack(of_batch).with_columns(
+        is_skewed=(pl.col("timestamp") > pl.col("append_time_ms") + policy.ahead_max_ms)
+        | (pl.col("timestamp") < EARLIEST_MS),
+        is_nan=~pl.col("value").is_finite(),
+        is_out=pl.col("value").is_finite() & (pl.col("value").abs() > VALUE_MAX),
+    )
+    counted = flagged.with_columns(
+        is_counted=~(pl.col("is_duplicate") | pl.col("is_nan") | pl.col("is_out")),
+        time_ms=pl.when("is_skewed").then("append_time_ms").otherwise("timestamp"),
+    ).with_columns(value=pl.when("is_counted").then("value").otherwise(0.0))
+    bins = pl.Series("bin", bin_index(counted["value"].to_numpy()))
+    return counted.with_columns(bins).select(
+        "row",
+        "time_ms",
+        pl.col("name").alias("metric"),
+        pl.when("is_counted").then("bin").alias("bin"),
+        *_measures(),
+    )
+
+
+def _measures() -> list[pl.Expr]:
+    value, is_new = pl.col("value"), ~pl.col("is_duplicate")
+    square, is_small = value * value, value.abs() < SMALL_BELOW
+    large = (square * SQUARE_LARGE_SCALE).cast(pl.Int128)
+    return [
+        pl.col("is_counted").cast(pl.Int64).alias("count"),
+        (value * SUM_SCALE).cast(pl.Int128).alias("sum_fixed"),
+        pl.when(is_small)
+        .then(pl.when(is_small).then(square * SQUARE_SCALE).otherwise(0.0).cast(pl.Int128))
+        .otherwise(pl.lit(0, pl.Int128))
+        .alias("square_small"),
+        pl.when(is_small).then(pl.lit(0, pl.Int128)).otherwise(large).alias("square_large"),
+        pl.when("is_counted").then(value).otherwise(np.inf).alias("min"),
+        pl.when("is_counted").then(value).otherwise(-np.inf).alias("max"),
+        (pl.col("is_nan") & is_new).cast(pl.Int64).alias("nan_count"),
+        (pl.col("is_out") & is_new).cast(pl.Int64).alias("out_of_range_count"),
+        (pl.col("is_skewed") & is_new).cast(pl.Int64).alias("skewed_count"),
+        pl.col("is_duplicate").cast(pl.Int64).alias("duplicate_count"),
+    ]
