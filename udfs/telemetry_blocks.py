@@ -189,4 +189,4 @@ def _contacts(located: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
 
 
 def _parts(frame: pl.DataFrame) -> list[tuple[tuple[int], pl.DataFrame]]:
-    return list(frame.partition_by("shard", as_dict=True, include_key=False).items())  # type: ignore[arg-type]
+    return list(frame.partition_by("shard", as_dict=True, include_key=False).items())

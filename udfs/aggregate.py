@@ -1,0 +1,48 @@
+"""The aggregation step of one shard: drop duplicates, then sum what is new into window deltas."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import xxhash
+
+from udfs.dedup import NO_SEQUENCE, DedupShard, mark_duplicates
+from udfs.windows import WindowPolicy, window_deltas
+
+
+@dataclass(frozen=True)
+class AggregateStep:
+    """What one block did: the new state, and the deltas to send."""
+
+    state: DedupShard
+    deltas: pl.DataFrame
+
+
+def on_batches(
+    state: DedupShard, batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolicy
+) -> AggregateStep:
+    """Apply one block of a shard.
+
+    Args:
+        state: of the shard.
+        batches: as `udfs.telemetry_blocks.batch_sections` packs them, in log order per partition.
+        points: their points.
+        policy: of the windows.
+    """
+    sequences = batches["sequence"].fill_null(NO_SEQUENCE).to_numpy()
+    state, is_duplicate = mark_duplicates(
+        state, _boot_keys(batches), sequences, batches["append_time_ms"].to_numpy()
+    )
+    marked = batches.with_columns(is_duplicate=pl.Series(is_duplicate, dtype=pl.Boolean))
+    return AggregateStep(state, window_deltas(marked, points, policy))
+
+
+def _boot_keys(batches: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """Return one key per (device, boot): the device's hash seeds the hash of its boot."""
+    digest = xxhash.xxh3_64_intdigest
+    pairs = zip(batches["device_hash"].to_list(), batches["boot_id"].to_list(), strict=True)
+    return np.fromiter(
+        (digest(boot.encode() if boot else b"", seed=device) for device, boot in pairs),
+        np.uint64,
+        batches.height,
+    )
