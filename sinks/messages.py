@@ -1,0 +1,31 @@
+"""A Kafka message as the sinks see it."""
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, bytes], ...]
+"""In order; a name may occur twice."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it lies in the log.
+
+    Args:
+        partition: of the batch's topic.
+        offset: in that partition.
+        timestamp_ms: the broker's or the producer's, UTC.
+        value: None is a tombstone.
+        headers: in order; a name may occur twice.
+    """
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of key and value."""
+        return len(self.key) + len(self.value or b"")
