@@ -5,7 +5,10 @@ by the quick compiler alone (`-XX:TieredStopAtLevel=1`): that halves the start o
 """
 
 import base64
+import urllib.error
+import urllib.request
 import uuid
+from http import HTTPStatus
 from pathlib import Path
 from string import Template
 
@@ -21,6 +24,7 @@ QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 KAFKA_HEAP_MB = 512
 REGISTRY_HEAP_MB = 256
+HEALTH_TIMEOUT_S = 2
 BROKER_TRANSACTION_MAX_MS = 3_600_000
 
 
@@ -107,3 +111,13 @@ def registry_program(settings: Settings) -> Program:
     options += [f"-D{name}={value}" for name, value in properties.items()]
     jar = unpacked_registry(stack.cache_dir) / "quarkus-run.jar"
     return Program("registry", [str(java), *options, "-jar", str(jar)], inherited_environment())
+
+
+def is_registry_healthy(settings: Settings) -> bool:
+    """Ask the registry whether it is ready for work."""
+    url = f"http://{LOOPBACK}:{settings.stack.registry_management_port}/health/ready"
+    try:
+        with urllib.request.urlopen(url, timeout=HEALTH_TIMEOUT_S) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except (urllib.error.URLError, OSError):
+        return False
