@@ -66,7 +66,7 @@ def topic_tenants(topics: Sequence[str], topic_prefix: str) -> list[str | None]:
 
 def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:
     """Return the batches and points of each shard, without clock ticks."""
-    batches = _located(raw, decoded.messages).filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
+    batches = located(raw, decoded.messages).filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
     hashes = device_hashes(batches["tenant_id"].to_list(), batches["device_id"].to_list())
     batches = batches.with_columns(
         device_hash=pl.Series(hashes, dtype=pl.UInt64),
@@ -89,7 +89,7 @@ def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> li
 
 def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:
     """Return each shard's contacts, and to every shard how far each partition's log has come."""
-    contacts = _contacts(_located(raw, decoded.messages), decoded.items)
+    contacts = _contacts(located(raw, decoded.messages), decoded.items, _clocks(raw))
     hashes = device_hashes(contacts["tenant_id"].to_list(), contacts["device_id"].to_list())
     shards = pl.Series("shard", shard_of(hashes, shard_count), dtype=pl.Int32)
     parts = dict(_parts(contacts.with_columns(shards)))
@@ -152,7 +152,7 @@ def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
     return [Section(SectionKind.DEAD_LETTERS, NO_SHARD, pack_frames({"letters": letters}))]
 
 
-def _located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:
+def located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:
     """Add where in the log each message stands."""
     rows = messages["row"].to_numpy()
     return messages.with_columns(
@@ -162,20 +162,34 @@ def _located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _contacts(located: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
+def _clocks(raw: RawBlock) -> pl.DataFrame:
+    """Return the input clock of each message's partition when it was read: row, clock_ms.
+
+    The append time steps back when a partition moves to a broker whose clock is behind.
+    """
+    log = pl.DataFrame({"partition": raw.partitions, "clock_ms": raw.append_time_ms})
+    return log.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+        pl.col("clock_ms").cum_max().over("partition"),
+    )
+
+
+def _contacts(messages: pl.DataFrame, points: pl.DataFrame, clocks: pl.DataFrame) -> pl.DataFrame:
     is_gateway = pl.col("tags").list.eval(pl.element().struct.field("key") == "via_gateway")
     newest = points.group_by("row").agg(
         newest_point_ms=pl.col("timestamp").max(), is_via_gateway=is_gateway.list.any().any()
     )
     return (
-        located.filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
+        messages.filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
         .join(newest, on="row", how="left", maintain_order="left")
+        .join(clocks, on="row", maintain_order="left")
         .select(
             "tenant_id",
             "device_id",
             "boot_id",
             "sequence",
             "append_time_ms",
+            "clock_ms",
             "partition",
             "offset",
             "hardware_revision",

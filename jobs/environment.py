@@ -1,0 +1,94 @@
+"""The Flink environment of every job: configuration from settings, our code as one zip."""
+
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
+
+from jobs.settings import Settings
+
+SHIPPED_PACKAGES = ("jobs", "schemas", "udfs", "sinks")
+STATE_CACHE_MAX_ENTRIES = 10_000
+
+
+def table_environment(
+    settings: Settings, job_name: str, restore_path: str | None = None
+) -> StreamTableEnvironment:
+    """Return the environment in which one job is built and submitted.
+
+    Args:
+        settings: of the whole engine.
+        job_name: shown on Flink's page.
+        restore_path: checkpoint or savepoint to resume from; None starts with empty state.
+    """
+    configuration = Configuration()
+    for key, value in _flink_options(settings, job_name, restore_path).items():
+        configuration.set_string(key, value)
+    tables = StreamTableEnvironment.create(_remote_environment(settings, configuration))
+    tables.add_python_file(str(package_zip()))
+    return tables
+
+
+def _remote_environment(
+    settings: Settings, configuration: Configuration
+) -> StreamExecutionEnvironment:
+    """Return an environment that submits to the cluster.
+
+    PyFlink has no call for it: `execution.target` is read only by Flink's own command line, and
+    without that the driver would quietly start a cluster of its own.
+    """
+    gateway = get_gateway()
+    no_jars = gateway.new_array(gateway.jvm.String, 0)  # connectors are in the cluster's lib folder
+    environments = gateway.jvm.org.apache.flink.streaming.api.environment
+    remote = environments.StreamExecutionEnvironment.createRemoteEnvironment(
+        settings.flink.rest_address,
+        settings.flink.rest_port,
+        configuration._j_configuration,  # noqa: SLF001 - PyFlink hides the Java object there
+        no_jars,
+    )
+    return StreamExecutionEnvironment(remote)
+
+
+def _flink_options(settings: Settings, job_name: str, restore_path: str | None) -> dict[str, str]:
+    flink = settings.flink
+    options = {
+        "pipeline.name": job_name,
+        "parallelism.default": str(flink.parallelism),
+        "pipeline.object-reuse": "true",
+        "pipeline.generic-types": "true",
+        # Append times come as local times: make local mean UTC.
+        "table.local-time-zone": "UTC",
+        # The interpreter must be named: Flink would look for `python` on the path of the cluster.
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        # A bundle is a block: these three decide its size, and how long a message waits for it.
+        "python.fn-execution.bundle.size": str(flink.block_max_messages),
+        "python.fn-execution.bundle.time": str(flink.block_max_age_ms),
+        "python.fn-execution.arrow.batch.size": str(flink.block_max_messages),
+        "python.state.cache-size": str(STATE_CACHE_MAX_ENTRIES),
+        "execution.checkpointing.interval": f"{flink.checkpoint_interval_ms} ms",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        # Shard payloads are large and rarely touched twice: keep them in the heap, not in RocksDB.
+        "state.backend.type": "hashmap",
+    }
+    if restore_path is not None:
+        options["execution.state-recovery.path"] = restore_path
+    return options
+
+
+def package_zip() -> Path:
+    """Write our four packages as one zip, the form in which Flink ships Python code."""
+    root = Path(__file__).resolve().parent.parent
+    folder = Path(tempfile.mkdtemp(prefix="fleetpulse-"))
+    path = folder / "fleetpulse.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in SHIPPED_PACKAGES:
+            for file in sorted((root / package).rglob("*")):
+                if file.suffix in {".py", ".avsc", ".sql"}:
+                    archive.write(file, file.relative_to(root))
+    return path

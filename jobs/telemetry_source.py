@@ -1,0 +1,75 @@
+"""The raw Kafka sources: bytes and their place in the log, nothing decoded in the JVM."""
+
+from pyflink.table import DataTypes, StreamTableEnvironment
+from pyflink.table.udf import udf
+
+from jobs.settings import Settings
+from schemas.topics import Topic, telemetry_pattern, topic_name
+from udfs.decode_function import BlockUse, DecodeBlock
+
+CONTAINER_QUERY = """
+    select container from (
+        select {function}(log_topic, k, v, append_time, log_partition, log_offset) as container
+        from {source}
+    ) where container is not null
+"""
+
+PARTITION_DISCOVERY_MS = 30_000
+
+
+def create_raw_source(
+    tables: StreamTableEnvironment, settings: Settings, topic: Topic, group_id: str
+) -> str:
+    """Create the table of a topic's raw records and return its name.
+
+    The group's offsets are committed with each checkpoint. They show the lag, and they are where a
+    job without state goes on; a job restored from a checkpoint has its own.
+    """
+    name = f"raw_{topic.value.replace('-', '_')}"
+    tables.execute_sql(f"""
+        create table {name} (
+            k bytes,
+            v bytes,
+            append_time timestamp(3) metadata from 'timestamp' virtual,
+            log_topic string metadata from 'topic' virtual,
+            log_partition int metadata from 'partition' virtual,
+            log_offset bigint metadata from 'offset' virtual
+        ) with (
+            'connector' = 'kafka',
+            {_topic_option(settings, topic)},
+            'properties.bootstrap.servers' = '{settings.kafka.bootstrap_servers}',
+            'properties.group.id' = '{settings.kafka.topic_prefix}{group_id}',
+            'properties.isolation.level' = 'read_committed',
+            'properties.auto.offset.reset' = 'earliest',
+            'scan.startup.mode' = 'group-offsets',
+            'scan.topic-partition-discovery.interval' = '{PARTITION_DISCOVERY_MS} ms',
+            'key.format' = 'raw',
+            'key.fields' = 'k',
+            'value.format' = 'raw',
+            'value.fields-include' = 'EXCEPT_KEY'
+        )""")
+    return name
+
+
+def _topic_option(settings: Settings, topic: Topic) -> str:
+    prefix = settings.kafka.topic_prefix
+    if topic is Topic.TELEMETRY:
+        return f"'topic-pattern' = '{telemetry_pattern(prefix)}'"
+    return f"'topic' = '{topic_name(topic, prefix)}'"
+
+
+def container_query(
+    tables: StreamTableEnvironment, settings: Settings, source: str, use: BlockUse
+) -> str:
+    """Register the decode function for one use and return the query that yields containers."""
+    function = f"decode_{use.value}"
+    decode = DecodeBlock(
+        use,
+        topic_prefix=settings.kafka.topic_prefix,
+        shard_count=settings.flink.shard_count,
+        registry_url=settings.registry.url,
+        registry_timeout_s=settings.registry.timeout_s,
+    )
+    vectorised = udf(decode, result_type=DataTypes.BYTES(), func_type="pandas")
+    tables.create_temporary_function(function, vectorised)
+    return CONTAINER_QUERY.format(function=function, source=source)

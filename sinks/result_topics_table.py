@@ -1,0 +1,54 @@
+"""The Kafka sink of a job: one table that writes to several topics."""
+
+from collections.abc import Sequence
+
+from pyflink.table import StreamTableEnvironment
+
+TABLE_NAME = "result_topics"
+
+
+def create_result_topics(
+    tables: StreamTableEnvironment,
+    bootstrap_servers: str,
+    topics: Sequence[str],
+    *,
+    transactional_id_prefix: str | None = None,
+    transaction_timeout_ms: int | None = None,
+) -> str:
+    """Create the sink table (v, topic, headers; key k) and return its name.
+
+    Args:
+        tables: environment of the job.
+        bootstrap_servers: of Kafka.
+        topics: names on the broker that rows may name.
+        transactional_id_prefix: unique per job and sink: rows appear with the checkpoint, once.
+        None:
+            rows appear at once and may be repeated after a failure (at-least-once).
+        transaction_timeout_ms: below the broker's transaction.max.timeout.ms.
+    """
+    guarantee = (
+        "'sink.delivery-guarantee' = 'at-least-once'"
+        if transactional_id_prefix is None
+        else f"""'sink.delivery-guarantee' = 'exactly-once',
+            'sink.transactional-id-prefix' = '{transactional_id_prefix}',
+            'properties.transaction.timeout.ms' = '{transaction_timeout_ms}'"""
+    )
+    tables.execute_sql(f"""
+        create table {TABLE_NAME} (
+            k bytes,
+            v bytes,
+            topic string not null metadata,
+            headers map<string, bytes> metadata
+        ) with (
+            'connector' = 'kafka',
+            'topic' = '{";".join(topics)}',
+            'properties.bootstrap.servers' = '{bootstrap_servers}',
+            'properties.compression.type' = 'lz4',
+            'properties.linger.ms' = '20',
+            'key.format' = 'raw',
+            'key.fields' = 'k',
+            'value.format' = 'raw',
+            'value.fields-include' = 'EXCEPT_KEY',
+            {guarantee}
+        )""")
+    return TABLE_NAME

@@ -1,0 +1,98 @@
+"""The vectorised Flink function that turns one Arrow batch of messages into one container.
+
+It is stateless per batch: a checkpoint between two batches loses nothing. The container comes out
+in the batch's first row; the other rows are NULL and are filtered out in SQL.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyflink.table import FunctionContext, ScalarFunction
+
+from schemas.codec import SchemaOfId
+from schemas.registry import SchemaRegistry
+from udfs.device_blocks import device_sections
+from udfs.shards import Section, pack_sections
+from udfs.telemetry_blocks import (
+    RawBlock,
+    batch_sections,
+    contact_sections,
+    dead_letter_section,
+    decode_telemetry,
+)
+
+
+class BlockUse(StrEnum):
+    """What a job wants of a block of messages."""
+
+    BATCHES = "batches"
+    CONTACTS = "contacts"
+    DEVICES = "devices"
+
+
+class DecodeBlock(ScalarFunction):
+    """Decodes a block and packs what each shard gets of it.
+
+    Args:
+        use: which sections to make.
+        topic_prefix: of every topic name.
+        shard_count: fixed for the life of the state.
+        registry_url: of the schema registry's Confluent interface.
+        registry_timeout_s: for one request.
+    """
+
+    def __init__(
+        self,
+        use: BlockUse,
+        *,
+        topic_prefix: str,
+        shard_count: int,
+        registry_url: str,
+        registry_timeout_s: float,
+    ) -> None:
+        self.use = use
+        self.topic_prefix = topic_prefix
+        self.shard_count = shard_count
+        self.registry_url = registry_url
+        self.registry_timeout_s = registry_timeout_s
+        self.schema_of_id: SchemaOfId | None = None
+
+    def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002 - Flink's
+        """Connect to the registry; schemas are cached for the life of the worker."""
+        registry = SchemaRegistry(self.registry_url, timeout_s=self.registry_timeout_s)
+        self.schema_of_id = registry.schema_by_id
+
+    def eval(self, *columns: Any) -> "pd.Series[Any]":
+        """Turn the columns topic, key, value, append_time, partition, offset into a container."""
+        raw = _raw_block(*columns)
+        container = pack_sections(self._sections(raw))
+        return pd.Series([container] + [None] * (len(raw.values) - 1))
+
+    def _sections(self, raw: RawBlock) -> list[Section]:
+        assert self.schema_of_id is not None, "Flink calls open first"
+        if self.use is BlockUse.DEVICES:
+            return device_sections(raw, self.schema_of_id, self.shard_count)
+        decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
+        if self.use is BlockUse.CONTACTS:
+            return contact_sections(raw, decoded, self.shard_count)
+        return batch_sections(raw, decoded, self.shard_count) + dead_letter_section(raw, decoded)
+
+
+def _raw_block(
+    topics: "pd.Series[Any]",
+    keys: "pd.Series[Any]",
+    values: "pd.Series[Any]",
+    append_times: "pd.Series[Any]",
+    partitions: "pd.Series[Any]",
+    offsets: "pd.Series[Any]",
+) -> RawBlock:
+    return RawBlock(
+        topics=topics.tolist(),
+        keys=keys.tolist(),
+        values=values.tolist(),
+        append_time_ms=append_times.to_numpy().astype("datetime64[ms]").astype(np.int64),
+        partitions=partitions.to_numpy().astype(np.int32),
+        offsets=offsets.to_numpy().astype(np.int64),
+    )

@@ -1,0 +1,48 @@
+"""Runs the liveness step of each shard in Flink: blocks of contacts in, transitions out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.common import Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import ValueState, ValueStateDescriptor
+
+from udfs.frame_bytes import pack_frames, unpack_frames
+from udfs.liveness import LivenessBlock, LivenessShard, on_block
+from udfs.offline_policy import OfflinePolicy
+
+
+def transition_type() -> Any:
+    """Return the Flink type of (shard, the shard's clock in ms, packed transitions)."""
+    return Types.TUPLE([Types.INT(), Types.LONG(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
+
+
+class WatchShards(KeyedProcessFunction):
+    """Keeps who was heard when; every element carries clocks, so no timer is needed.
+
+    Args:
+        policy: when silence is a warning, and when it is critical.
+    """
+
+    def __init__(self, policy: OfflinePolicy) -> None:
+        self.policy = policy
+        self.liveness: ValueState | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Reach the state; its name carries the layout's version."""
+        descriptor = ValueStateDescriptor("liveness_v1", Types.PRIMITIVE_ARRAY(Types.BYTE()))
+        self.liveness = runtime_context.get_state(descriptor)
+
+    def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, bytes]]:  # noqa: ARG002
+        """Apply one section of a block, of contacts and clocks or of device records."""
+        shard, payload = value[0], bytes(value[2])
+        assert self.liveness is not None, "Flink calls open first"
+        stored = self.liveness.value()
+        state = (
+            LivenessShard.from_bytes(bytes(stored))
+            if stored is not None
+            else LivenessShard.empty(shard)
+        )
+        step = on_block(state, LivenessBlock(**unpack_frames(payload)), self.policy)
+        self.liveness.update(step.state.to_bytes())
+        yield shard, step.clock_ms, pack_frames({"transitions": step.transitions})

@@ -1,0 +1,22 @@
+"""Splits a container into one element per shard."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.common import Types
+
+from udfs.shards import split_sections
+
+
+def element_type() -> Any:
+    """Return the Flink type of (shard, kind, payload).
+
+    Built on call: a type that lives at module level caches Java objects and breaks pickling.
+    """
+    return Types.TUPLE([Types.INT(), Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
+
+
+def split_container(row: Any) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (shard, section kind, payload) for each section of a container."""
+    for section in split_sections(bytes(row[0])):
+        yield section.shard, int(section.kind), section.payload
