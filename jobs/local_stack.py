@@ -22,7 +22,6 @@ from types import TracebackType
 from typing import Self
 
 from jobs.flink_cluster import (
-    flink_environment,
     has_slots,
     job_manager_program,
     prepare_flink,
@@ -47,6 +46,7 @@ from jobs.process_records import (
 from jobs.settings import Settings
 from jobs.settings_file import child_environment, write_settings_file
 from jobs.stack_end import END_GRACE_S, exclusive_start, stack_processes, stop_stack
+from jobs.submit import submission_program
 from jobs.topic_admin import check_topics, create_topics
 from schemas.errors import SettingsError
 from schemas.registry import SchemaRegistry
@@ -118,11 +118,7 @@ class LocalStack:
             require_free_ports(self.settings.stack)
             write_settings_file(self.settings)
             write_records(self.run_dir, [])
-            try:
-                self._start_parts()
-            except BaseException:
-                self.stop()
-                raise
+            self._start_parts()
 
     def _refuse_if_running(self) -> None:
         alive = [record for record in read_records(self.run_dir) if record.process() is not None]
@@ -151,8 +147,8 @@ class LocalStack:
                 _finish([flink, *services], until=[flink])
                 _finish([*services, pool.submit(self._submit_jobs)])
             except BaseException:
-                # The other starts must give up their waits before the pool can be left.
-                self._group.close()
+                # The pool is left when the other starts have given up their waits.
+                self.stop()
                 raise
 
     def _start_kafka(self) -> None:
@@ -198,8 +194,7 @@ class LocalStack:
     def _submit_jobs(self) -> None:
         if Part.JOBS not in self._parts or not self._is_built("jobs.submission"):
             return
-        argv = [sys.executable, "-m", "jobs.cli", "submit"]
-        self._group.start(Program("submission", argv, flink_environment(self.settings)))
+        self._group.start(submission_program(self.settings))
         self._group.wait_for_exit("submission", timeout_s=self._time_left_s())
         self._done("jobs", "submitted")
 

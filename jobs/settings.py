@@ -212,6 +212,11 @@ def load_settings(**flags: Any) -> Settings:
         raise _as_settings_error(error) from error
 
 
+def choose_settings_file(path: Path) -> None:
+    """Let this process, and those that it starts, read another settings file."""
+    os.environ[SETTINGS_FILE_VARIABLE] = str(path)
+
+
 def inherited_environment() -> dict[str, str]:
     """Return our own environment for a child process, without any setting of Fleetpulse.
 

@@ -1,6 +1,8 @@
 """Ends a local stack and measures it, whoever started it: all that is known is in `stack.json`."""
 
 import fcntl
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ END_ORDER = (
     ("taskmanager", "jobmanager"),
     ("registry", "kafka"),
 )
+
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 ONE_OFF = ("kafka-format", "submission")
 """Programs that do one thing and end: that they are gone is no news."""
@@ -53,9 +57,14 @@ def stop_stack(settings: Settings, report: Callable[[str], None] | None = None) 
         How many processes were running.
     """
     run_dir = settings.stack.data_dir.resolve() / "run"
+    with _uninterrupted():
+        return _stop(run_dir, report)
+
+
+def _stop(run_dir: Path, report: Callable[[str], None] | None) -> int:
     records = read_records(run_dir)
     running_count = sum(record.process() is not None for record in records)
-    for wave in _end_waves(records):
+    for wave in _end_waves([r for r in records if r.name not in ONE_OFF or r.process()]):
         if report is not None:
             report("ending " + ", ".join(record.name for record in wave))
         end_processes(wave, grace_s=END_GRACE_S)
@@ -64,6 +73,20 @@ def stop_stack(settings: Settings, report: Callable[[str], None] | None = None) 
     for marker in run_dir.glob("*.ready"):
         marker.unlink()
     return running_count
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let neither a second Ctrl-C nor SIGTERM leave processes behind; the end is bounded anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in END_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end_waves(records: Sequence[ProcessRecord]) -> list[list[ProcessRecord]]:

@@ -83,6 +83,14 @@ class SchemaRegistry:
         """Register the schema of every topic and return the ids; see `register`."""
         return {topic: self.register(topic, prefix) for topic in SCHEMA_FILES}
 
+    def subject_count(self) -> int:
+        """Return how many subjects the registry has.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        return len(self._ask(self._client.get_subjects))
+
     def schema_by_id(self, schema_id: int) -> Schema:
         """Return the schema of an id.
 

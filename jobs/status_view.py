@@ -1,0 +1,79 @@
+"""Prints what a running stack is doing."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.flink_cluster import running_jobs
+from jobs.process_records import ProcessStatus
+from jobs.settings import Settings
+from jobs.stack_end import stack_processes
+from jobs.stack_status import group_lags, port_states, topic_ends
+from schemas.errors import Unavailable
+
+MEBIBYTE = 1024 * 1024
+
+
+def print_status(settings: Settings) -> bool:
+    """Print the state of every part; say whether every process of the stack is alive."""
+    console = Console()
+    processes = stack_processes(settings)
+    if not processes:
+        console.print(f"no stack is running in {settings.stack.data_dir.resolve()}")
+        return True
+    console.print(process_table(processes))
+    console.print(_ports_table(settings))
+    console.print(_jobs_table(settings))
+    for table in _kafka_tables(settings):
+        console.print(table)
+    return all(process.is_alive for process in processes)
+
+
+def process_table(processes: Iterable[ProcessStatus]) -> Table:
+    """Return the processes with what they use."""
+    table = _table("process", "pid", "state", "memory MiB", "CPU s")
+    for process in processes:
+        state = "[green]alive[/]" if process.is_alive else "[red]ended[/]"
+        memory, cpu = f"{process.rss_bytes / MEBIBYTE:.0f}", f"{process.cpu_seconds:.1f}"
+        table.add_row(process.name, str(process.pid), state, memory, cpu)
+    return table
+
+
+def _ports_table(settings: Settings) -> Table:
+    table = _table("setting", "port on 127.0.0.1", "state")
+    for port in port_states(settings.stack):
+        state = "[green]answers[/]" if port.is_answering else "[dim]silent[/]"
+        table.add_row(port.setting, str(port.port), state)
+    return table
+
+
+def _jobs_table(settings: Settings) -> Table:
+    table = _table("job", "state")
+    try:
+        jobs = running_jobs(settings)
+    except Unavailable as error:
+        jobs = {str(error): "unknown"}
+    for name, state in jobs.items():
+        table.add_row(name, f"[{'green' if state == 'RUNNING' else 'red'}]{state}[/]")
+    return table
+
+
+def _kafka_tables(settings: Settings) -> list[Table]:
+    ends = _table("topic", "partitions", "end offset")
+    lags = _table("reader", "topic", "messages behind")
+    try:
+        for end in topic_ends(settings.kafka):
+            ends.add_row(end.name, str(end.partition_count), str(end.end_offset))
+        for lag in group_lags(settings.kafka):
+            lags.add_row(lag.group, lag.topic, str(lag.lag))
+    except Unavailable as error:
+        ends.add_row(str(error), "", "")
+    return [ends, lags]
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column)
+    return table
