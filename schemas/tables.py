@@ -24,115 +24,132 @@ _HISTOGRAM = pa.struct([("bins", pa.list_(pa.int32())), ("counts", pa.list_(pa.u
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One loaded table: its name, the topic it comes from, the columns of an insert."""
+    """One loaded table.
+
+    Args:
+        name: in the database.
+        topic: whose messages become its rows.
+        columns: of an insert, in order.
+        month_column: the time whose UTC month is the table's partition; None: not partitioned.
+    """
 
     name: str
     topic: Topic
     columns: pa.Schema
+    month_column: str | None = None
 
 
-def _table(name: str, topic: Topic, **columns: pa.DataType) -> TableSpec:
+def _columns(**columns: pa.DataType) -> pa.Schema:
     fields = [pa.field(column, kind) for column, kind in columns.items()]
-    return TableSpec(name, topic, pa.schema([*fields, pa.field(LOAD_BATCH, pa.uint64())]))
+    return pa.schema([*fields, pa.field(LOAD_BATCH, pa.uint64())])
 
 
-WINDOWS = _table(
+WINDOWS = TableSpec(
     "windows",
     Topic.WINDOWS,
-    tenant_id=_TEXT,
-    scope=_TEXT,
-    device_id=_TEXT,
-    metric=_TEXT,
-    deployment_group=_TEXT,
-    model_version=_TEXT,
-    window_ms=pa.uint32(),
-    window_start=_TIME,
-    count=pa.uint64(),
-    sum_fixed=pa.binary(SUM_FIXED_BYTES),
-    sum_sq_fixed=pa.binary(SUM_SQ_FIXED_BYTES),
-    min=pa.float64(),
-    max=pa.float64(),
-    histogram=_HISTOGRAM,
-    missing_count=pa.uint64(),
-    nan_count=pa.uint64(),
-    out_of_range_count=pa.uint64(),
-    skewed_count=pa.uint64(),
-    duplicate_count=pa.uint64(),
+    _columns(
+        tenant_id=_TEXT,
+        scope=_TEXT,
+        device_id=_TEXT,
+        metric=_TEXT,
+        deployment_group=_TEXT,
+        model_version=_TEXT,
+        window_ms=pa.uint32(),
+        window_start=_TIME,
+        count=pa.uint64(),
+        sum_fixed=pa.binary(SUM_FIXED_BYTES),
+        sum_sq_fixed=pa.binary(SUM_SQ_FIXED_BYTES),
+        min=pa.float64(),
+        max=pa.float64(),
+        histogram=_HISTOGRAM,
+        missing_count=pa.uint64(),
+        nan_count=pa.uint64(),
+        out_of_range_count=pa.uint64(),
+        skewed_count=pa.uint64(),
+        duplicate_count=pa.uint64(),
+    ),
+    month_column="window_start",
 )
 
-ALERT_EVENTS = _table(
+ALERT_EVENTS = TableSpec(
     "alert_events",
     Topic.ALERTS,
-    id=_TEXT,
-    source=_TEXT,
-    type=_TEXT,
-    subject=_TEXT,
-    tenant_id=_TEXT,
-    time=_TIME,
-    emitted_at=_TIME,
-    dedup_key=_TEXT,
-    episode_id=_TEXT,
-    seq=pa.int32(),
-    status=_TEXT,
-    severity=_TEXT,
-    previous_severity=_TEXT,
-    starts_at=_TIME,
-    escalated_at=_TIME,
-    ends_at=_TIME,
-    last_seen=_TIME,
-    silence_s=pa.float64(),
-    threshold_s=pa.float64(),
-    value=pa.float64(),
-    reason=_TEXT,
-    notify=pa.bool_(),
-    channels=_TEXTS,
-    suppressed_by=_TEXTS,
-    acked=pa.bool_(),
-    backfilled=pa.bool_(),
-    input_clock=_TIME,
-    detection_delay_ms=pa.int64(),
-    blind_seconds=pa.float64(),
-    labels=pa.map_(_TEXT, _TEXT),
-    monitored_count=pa.int64(),
-    offline_count=pa.int64(),
-    offline_ratio=pa.float64(),
-    sample_devices=_TEXTS,
-    summary=_TEXT,
-    runbook_url=_TEXT,
+    _columns(
+        id=_TEXT,
+        source=_TEXT,
+        type=_TEXT,
+        subject=_TEXT,
+        tenant_id=_TEXT,
+        time=_TIME,
+        emitted_at=_TIME,
+        dedup_key=_TEXT,
+        episode_id=_TEXT,
+        seq=pa.int32(),
+        status=_TEXT,
+        severity=_TEXT,
+        previous_severity=_TEXT,
+        starts_at=_TIME,
+        escalated_at=_TIME,
+        ends_at=_TIME,
+        last_seen=_TIME,
+        silence_s=pa.float64(),
+        threshold_s=pa.float64(),
+        value=pa.float64(),
+        reason=_TEXT,
+        notify=pa.bool_(),
+        channels=_TEXTS,
+        suppressed_by=_TEXTS,
+        acked=pa.bool_(),
+        backfilled=pa.bool_(),
+        input_clock=_TIME,
+        detection_delay_ms=pa.int64(),
+        blind_seconds=pa.float64(),
+        labels=pa.map_(_TEXT, _TEXT),
+        monitored_count=pa.int64(),
+        offline_count=pa.int64(),
+        offline_ratio=pa.float64(),
+        sample_devices=_TEXTS,
+        summary=_TEXT,
+        runbook_url=_TEXT,
+    ),
 )
 
-DEVICE_STATUS = _table(
+DEVICE_STATUS = TableSpec(
     "device_status",
     Topic.DEVICE_STATUS,
-    tenant_id=_TEXT,
-    device_id=_TEXT,
-    status=_TEXT,
-    status_since=_TIME,
-    last_seen=_TIME,
-    hardware_revision=_TEXT,
-    firmware_version=_TEXT,
-    model_version=_TEXT,
-    deployment_group=_TEXT,
-    site=_TEXT,
-    status_order=pa.uint64(),
+    _columns(
+        tenant_id=_TEXT,
+        device_id=_TEXT,
+        status=_TEXT,
+        status_since=_TIME,
+        last_seen=_TIME,
+        hardware_revision=_TEXT,
+        firmware_version=_TEXT,
+        model_version=_TEXT,
+        deployment_group=_TEXT,
+        site=_TEXT,
+        status_order=pa.uint64(),
+    ),
 )
 
-DEAD_LETTERS = _table(
+DEAD_LETTERS = TableSpec(
     "dead_letters",
     Topic.DEAD_LETTERS,
-    origin_topic=_TEXT,
-    origin_partition=pa.int32(),
-    origin_offset=pa.int64(),
-    stage=_TEXT,
-    component=_TEXT,
-    reason=_TEXT,
-    detail=_TEXT,
-    message_key=_TEXT,
-    value_bytes=pa.uint64(),
-    value_sha256=_TEXT,
-    dead_partition=pa.int32(),
-    dead_offset=pa.int64(),
-    timestamp=_TIME,
+    _columns(
+        origin_topic=_TEXT,
+        origin_partition=pa.int32(),
+        origin_offset=pa.int64(),
+        stage=_TEXT,
+        component=_TEXT,
+        reason=_TEXT,
+        detail=_TEXT,
+        message_key=_TEXT,
+        value_bytes=pa.uint64(),
+        value_sha256=_TEXT,
+        dead_partition=pa.int32(),
+        dead_offset=pa.int64(),
+        timestamp=_TIME,
+    ),
 )
 
 LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS)

@@ -45,7 +45,7 @@ class LedgerEntry:
         """Return the deduplication token: the same for the same ranges of the same batch.
 
         >>> LedgerEntry("windows", 7, (OffsetRange(0, 5, 9),), 100).token
-        'windows/7/1ef1ac8c3ca9e2b3'
+        'windows/7/185c93b402d00bc3'
         """
         parts = (f"{r.partition}:{r.first_offset}-{r.last_offset}" for r in self.ranges)
         digest = hashlib.sha256(";".join(parts).encode()).hexdigest()

@@ -3,7 +3,7 @@
 -- engine's own deduplication log is written before the part it speaks of becomes visible, so a kill
 -- between the two would make a re-sent batch look like a duplicate and lose it.
 
-CREATE TABLE windows
+CREATE TABLE IF NOT EXISTS windows
 (
     tenant_id LowCardinality(String) COMMENT 'Owner of the devices',
     scope LowCardinality(String) COMMENT 'device, group (tenant x deployment_group x model_version) or tenant',
@@ -34,7 +34,7 @@ ORDER BY (tenant_id, scope, device_id, metric, deployment_group, model_version, 
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Window aggregates: rows of one key are deltas that merge by addition; read through the views';
 
-CREATE TABLE alert_events
+CREATE TABLE IF NOT EXISTS alert_events
 (
     id String COMMENT 'uuid5(episode_id, seq)',
     source LowCardinality(String) COMMENT 'What raised it: fleetpulse/<rule>',
@@ -80,7 +80,7 @@ ORDER BY (tenant_id, starts_at, episode_id, id)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Every transition of every alert episode; a re-emitted event may show twice until parts merge';
 
-CREATE TABLE device_status
+CREATE TABLE IF NOT EXISTS device_status
 (
     tenant_id LowCardinality(String) COMMENT 'Owner of the device',
     device_id String COMMENT 'Identity of the device within its tenant',
@@ -100,7 +100,7 @@ ORDER BY (tenant_id, device_id)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'The live twin of each device; older states may show until parts merge, v_device_now has the latest';
 
-CREATE TABLE dead_letters
+CREATE TABLE IF NOT EXISTS dead_letters
 (
     origin_topic LowCardinality(String) COMMENT 'Topic of the original message; empty when the headers do not say',
     origin_partition Int32 COMMENT 'Partition of the original message; -1 when unknown',
@@ -122,7 +122,7 @@ ORDER BY (origin_topic, origin_partition, origin_offset, reason)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Searchable copy of the dead-letter topic, without the payloads';
 
-CREATE TABLE load_ledger
+CREATE TABLE IF NOT EXISTS load_ledger
 (
     topic LowCardinality(String) COMMENT 'Full name of the topic',
     partition Int32 COMMENT 'Partition of the topic',

@@ -1,6 +1,6 @@
 -- Views for people. Filters on the key columns reach the tables below.
 
-CREATE VIEW v_windows AS
+CREATE OR REPLACE VIEW v_windows AS
 SELECT
     tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms, window_start,
     points AS count,
@@ -38,13 +38,13 @@ FROM
     GROUP BY tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms, window_start
 );
 
-CREATE VIEW v_device_5m AS
+CREATE OR REPLACE VIEW v_device_5m AS
 SELECT * EXCEPT (scope) FROM v_windows WHERE scope = 'device';
 
-CREATE VIEW v_group_1m AS
+CREATE OR REPLACE VIEW v_group_1m AS
 SELECT * EXCEPT (device_id) FROM v_windows WHERE scope IN ('group', 'tenant');
 
-CREATE VIEW v_device_now AS
+CREATE OR REPLACE VIEW v_device_now AS
 SELECT
     tenant_id,
     device_id,
@@ -68,7 +68,7 @@ FROM
 )
 WHERE latest.1 != 'decommissioned';
 
-CREATE VIEW v_fleet_now AS
+CREATE OR REPLACE VIEW v_fleet_now AS
 SELECT
     tenant_id,
     deployment_group,
@@ -83,10 +83,10 @@ SELECT
 FROM v_device_now
 GROUP BY tenant_id, deployment_group, model_version;
 
-CREATE VIEW v_alert_events AS
+CREATE OR REPLACE VIEW v_alert_events AS
 SELECT * EXCEPT (load_batch) FROM alert_events LIMIT 1 BY tenant_id, id;
 
-CREATE VIEW v_open_alerts AS
+CREATE OR REPLACE VIEW v_open_alerts AS
 SELECT
     tenant_id, severity, subject, starts_at, time, last_seen, silence_s, value, notify, acked,
     offline_count, monitored_count, summary, seq, episode_id, labels

@@ -1,0 +1,70 @@
+"""Every metric by its Prometheus name, in one place. Each comment ends with the cure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MetricKind(StrEnum):
+    """How a metric moves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: its name (Prometheus units), what it says, its labels (bounded values only)."""
+
+    name: str
+    kind: MetricKind
+    says: str
+    labels: tuple[str, ...] = ()
+
+
+# Stands still while the lag grows: see loader_last_error_info; is ClickHouse up, is its disk full?
+LOADER_ROWS = Metric(
+    "fleetpulse_loader_rows_total", MetricKind.COUNTER, "Rows loaded, before merging", ("table",)
+)
+# Many a second with few rows each: raise loader.batch_max_age_ms, small parts cost merges.
+LOADER_BATCHES = Metric(
+    "fleetpulse_loader_batches_total", MetricKind.COUNTER, "Batches loaded", ("table",)
+)
+# Above the input of a minute: raise the loader.batch_max_* settings, or give ClickHouse more CPU.
+LOADER_LAG = Metric(
+    "fleetpulse_loader_lag_messages",
+    MetricKind.GAUGE,
+    "Messages that are in the log and not yet in a table",
+    ("topic", "partition"),
+)
+# Above 0: a sender writes what the schema does not allow; read dead_letters.reason and .detail.
+LOADER_REJECTED = Metric(
+    "fleetpulse_loader_rejected_total",
+    MetricKind.COUNTER,
+    "Messages sent to the dead letters",
+    ("topic", "reason"),
+)
+# Above 0: retention is shorter than the loader's absence; raise retention.ms or restart it sooner.
+LOADER_LOST = Metric(
+    "fleetpulse_loader_lost_messages_total",
+    MetricKind.COUNTER,
+    "Offsets that retention removed before they were loaded",
+    ("topic",),
+)
+# Rising: ClickHouse or the registry is away or overloaded; the class is in loader_last_error_info.
+LOADER_RETRIES = Metric(
+    "fleetpulse_loader_retries_total", MetricKind.COUNTER, "Attempts that failed and are repeated"
+)
+# 1 for the class of the last error, 0 for older ones; read the loader's log at that time.
+LOADER_LAST_ERROR = Metric(
+    "fleetpulse_loader_last_error_info", MetricKind.GAUGE, "The last error's class", ("error",)
+)
+
+LOADER_METRICS = (
+    LOADER_ROWS,
+    LOADER_BATCHES,
+    LOADER_LAG,
+    LOADER_REJECTED,
+    LOADER_LOST,
+    LOADER_RETRIES,
+    LOADER_LAST_ERROR,
+)

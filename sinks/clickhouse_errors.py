@@ -1,0 +1,121 @@
+"""What an error of ClickHouse means for us: try again, or stop with one line naming the cure."""
+
+from enum import StrEnum
+
+from schemas.errors import FleetpulseError, SettingsError, Unavailable
+
+RETRY_CODES = frozenset(
+    {
+        3,  # UNEXPECTED_END_OF_FILE
+        32,  # ATTEMPT_TO_READ_AFTER_EOF
+        107,  # FILE_DOESNT_EXIST: a part was merged away under a running read
+        159,  # TIMEOUT_EXCEEDED
+        164,  # READONLY: a table that is about to become writable again
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        203,  # NO_FREE_CONNECTION
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        285,  # TOO_FEW_LIVE_REPLICAS
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        425,  # SYSTEM_ERROR
+        999,  # KEEPER_EXCEPTION
+    }
+)
+ACCESS_CODES = frozenset(
+    {
+        192,  # UNKNOWN_USER
+        194,  # REQUIRED_PASSWORD
+        497,  # ACCESS_DENIED
+        516,  # AUTHENTICATION_FAILED
+    }
+)
+SCHEMA_CODES = frozenset(
+    {
+        8,  # THERE_IS_NO_COLUMN
+        10,  # NOT_FOUND_COLUMN_IN_BLOCK
+        16,  # NO_SUCH_COLUMN_IN_TABLE
+        33,  # CANNOT_READ_ALL_DATA
+        47,  # UNKNOWN_IDENTIFIER
+        53,  # TYPE_MISMATCH
+        60,  # UNKNOWN_TABLE
+        70,  # CANNOT_CONVERT_TYPE
+        81,  # UNKNOWN_DATABASE
+        117,  # INCORRECT_DATA
+        131,  # TOO_LARGE_STRING_SIZE
+    }
+)
+NAMES_ONLY_CODES = frozenset({8, 10, 16, 47, 53, 60, 81})
+"""Their texts name columns and types; the text of any other code may hold a value of a row."""
+
+MESSAGE_MAX_CHARS = 300
+
+
+class Fate(StrEnum):
+    """What to do about an error of ClickHouse."""
+
+    RETRY = "retry"
+    STOP_ACCESS = "stop_access"
+    STOP_SCHEMA = "stop_schema"
+    DEFECT = "defect"
+
+
+def fate_of(code: int | None, *, is_transport: bool) -> Fate:
+    """Classify an error.
+
+    Args:
+        code: ClickHouse's number; None when the engine did not answer.
+        is_transport: the request or its answer may have been lost on the way.
+
+    >>> fate_of(252, is_transport=False), fate_of(516, is_transport=False)
+    (<Fate.RETRY: 'retry'>, <Fate.STOP_ACCESS: 'stop_access'>)
+    """
+    if code in ACCESS_CODES:
+        return Fate.STOP_ACCESS
+    if code in SCHEMA_CODES:
+        return Fate.STOP_SCHEMA
+    if code in RETRY_CODES or (code is None and is_transport):
+        return Fate.RETRY
+    return Fate.DEFECT
+
+
+def fleetpulse_error(
+    where: str, code: int | None, name: str | None, message: str, *, is_transport: bool
+) -> FleetpulseError | None:
+    """Return our error for one of ClickHouse, or None when it is a defect of ours.
+
+    Args:
+        where: what was done, such as `insert into windows`.
+        code: ClickHouse's number, if it answered.
+        name: its symbolic name.
+        message: its text; only quoted when it cannot hold a value.
+        is_transport: the request or its answer may have been lost on the way.
+    """
+    found = f"code {code} {name or ''}".strip() if code is not None else "no answer"
+    fate = fate_of(code, is_transport=is_transport)
+    if fate is Fate.RETRY:
+        return Unavailable(f"ClickHouse, {where}: {found}")
+    if fate is Fate.STOP_ACCESS:
+        return SettingsError(
+            f"clickhouse ({where})",
+            value=found,
+            allowed="a user that may do this",
+            cure="set FLEETPULSE_CLICKHOUSE__USERNAME and FLEETPULSE_CLICKHOUSE__PASSWORD, "
+            "or grant the right",
+        )
+    if fate is Fate.STOP_SCHEMA:
+        text = _one_line(message) if code in NAMES_ONLY_CODES else found
+        return SettingsError(
+            f"clickhouse ({where})",
+            value=text,
+            allowed="the tables as schemas/clickhouse makes them",
+            cure="undo the change of the table, or load into a new database",
+        )
+    return None
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())[:MESSAGE_MAX_CHARS]
