@@ -1,0 +1,104 @@
+"""The contacts of one block for one shard, as arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from udfs.contact_dedup import boot_hashes
+from udfs.device_columns import NO_SEQUENCE, DeviceColumns
+from udfs.offline_policy import OfflinePolicy
+from udfs.partition_clocks import Bools, Int64s
+
+CLAIM_COLUMNS = ("hardware_revision", "firmware_version", "model_version", "deployment_group")
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Signs of life, each array of shape (n,), in offset order within a partition.
+
+    Args:
+        row: row number of the device.
+        append_time_ms: the broker's time.
+        clock_ms: input clock of the partition at the record.
+        seen_ms: when the device was alive (see `effective_times`).
+        partition: where it was read.
+        offset: and at which offset.
+        boot: hash of the boot id.
+        sequence: of the boot, `NO_SEQUENCE` when there is none.
+        claim: number of what the device says it is.
+        is_stale: an old upload of a gateway.
+    """
+
+    row: Int64s
+    append_time_ms: Int64s
+    clock_ms: Int64s
+    seen_ms: Int64s
+    partition: Int64s
+    offset: Int64s
+    boot: NDArray[np.uint32]
+    sequence: Int64s
+    claim: NDArray[np.int32]
+    is_stale: Bools
+
+    def at(self, chosen: NDArray[Any]) -> "Contacts":
+        """Return the chosen ones, by mask or index."""
+        return Contacts(*(column[chosen] for column in self.__dict__.values()))
+
+    @classmethod
+    def none(cls) -> "Contacts":
+        """Return no contacts."""
+        none = np.zeros(0, dtype=np.int64)
+        boot, claim = none.astype(np.uint32), none.astype(np.int32)
+        return cls(none, none, none, none, none, none, boot, none, claim, none.astype(bool))
+
+    @classmethod
+    def of(
+        cls, frame: pl.DataFrame, clock_ms: Int64s, devices: DeviceColumns, policy: OfflinePolicy
+    ) -> "Contacts":
+        """Take the columns of `CONTACT_SCHEMA`; devices that are new get a row.
+
+        Args:
+            frame: the contacts.
+            clock_ms: input clock of the partition at each record.
+            devices: of the shard.
+            policy: when an upload is stale.
+        """
+        if frame.is_empty():
+            return cls.none()
+        keys = (frame["tenant_id"] + "/" + frame["device_id"]).to_list()
+        append_time_ms = frame["append_time_ms"].to_numpy()
+        seen_ms, is_stale = _effective_times(frame, append_time_ms, clock_ms, policy)
+        claims = frame.select(pl.col(CLAIM_COLUMNS).fill_null(""))
+        return cls(
+            row=devices.rows_for(keys),
+            append_time_ms=append_time_ms,
+            clock_ms=clock_ms,
+            seen_ms=seen_ms,
+            partition=frame["partition"].cast(pl.Int64).to_numpy(),
+            offset=frame["offset"].to_numpy(),
+            boot=boot_hashes(frame["boot_id"].to_list()),
+            sequence=frame["sequence"].fill_null(NO_SEQUENCE).to_numpy(),
+            claim=devices.claims.codes_of(list(claims.iter_rows())),
+            is_stale=is_stale,
+        )
+
+
+def _effective_times(
+    frame: pl.DataFrame, append_time_ms: Int64s, clock_ms: Int64s, policy: OfflinePolicy
+) -> tuple[Int64s, Bools]:
+    """Return when each device was alive, and which contacts are old uploads of a gateway.
+
+    That is the append time, with two exceptions. A gateway's upload of old points shows that the
+    device was alive at the newest of them (C1). And when a broker's clock fell so far back that the
+    contact would be overdue on arrival, the input clock counts: we do hear the device now.
+    """
+    newest_ms = frame["newest_point_ms"].fill_null(-1).to_numpy()
+    age_ms = append_time_ms - newest_ms
+    is_stale = frame["is_via_gateway"].fill_null(value=False).to_numpy() & (newest_ms >= 0)
+    is_stale &= age_ms > policy.stale_upload_after_ms
+    is_clock_back = clock_ms - append_time_ms >= policy.warning_after_ms
+    seen_ms = np.where(is_stale, newest_ms, np.where(is_clock_back, clock_ms, append_time_ms))
+    return seen_ms, is_stale

@@ -1,0 +1,252 @@
+"""What liveness remembers of each device: one row of 64 bytes, beside its id.
+
+keys    "tenant/device" by row          (a tenant id has no "/", so the first one splits it)
+rows    DEVICE_ROW by row: times, stage, partition, the last boot's sequences
+claims  distinct (hardware, firmware, model, group) that devices claim; a row holds the number
+twins   distinct (group, site, model, report interval) of the registry; a row holds the number
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any, Generic, TypeVar, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from udfs.partition_clocks import Bools, Int64s, Rows
+
+NO_SEQUENCE = -1
+NOT_YET_MS = -1
+NO_LABEL = -1
+NO_PARTITION = -1
+DEFAULT_REPORT_INTERVAL_S = 60
+
+DEVICE_ROW = np.dtype(
+    [
+        ("last_seen_ms", "i8"),
+        ("excused_ms", "i8"),  # blind or in maintenance since last_seen
+        ("starts_ms", "i8"),  # of the open episode
+        ("escalated_ms", "i8"),  # of the open episode
+        ("sequence", "i8"),  # the highest of the boot
+        ("recent", "u8"),  # bit i = sequence - i was seen
+        ("boot", "u4"),  # hash; two boots of one device collide once in 4 billion
+        ("claim", "i4"),
+        ("twin", "i4"),
+        ("partition", "i2"),
+        ("stage", "u1"),
+        ("flags", "u1"),
+    ],
+    align=True,
+)
+ROW_MAX_BYTES = 64
+assert DEVICE_ROW.itemsize <= ROW_MAX_BYTES, "the contract of state a device"
+
+
+class Stage(IntEnum):
+    """Where a device stands on the ladder."""
+
+    NONE = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+class Flag(IntFlag):
+    """What is known of a device, beside times."""
+
+    REGISTERED = 1
+    SEEN = 2
+    MAINTENANCE = 4
+    DECOMMISSIONED = 8
+    EXPECTED = 16  # the registry calls it active, and it was not seen since a cold start
+    HUSHED = 32  # turned critical in maintenance: nobody was told of that severity
+    COMMISSIONING_TOLD = 64
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a device says it is; empty strings where it says nothing."""
+
+    hardware_revision: str = ""
+    firmware_version: str = ""
+    model_version: str = ""
+    deployment_group: str = ""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the registry says a device is."""
+
+    deployment_group: str = ""
+    site: str = ""
+    model_version: str = ""
+    report_interval_s: int = DEFAULT_REPORT_INTERVAL_S
+
+
+L = TypeVar("L", bound=Claim | Twin)
+
+
+class LabelPool(Generic[L]):
+    """Distinct labels by number; only grows, so numbers that are out stay valid.
+
+    Args:
+        kind: the class of the labels.
+        labels: in the order of their numbers.
+    """
+
+    def __init__(self, kind: type[L], labels: Sequence[L] = ()) -> None:
+        self.kind = kind
+        self.labels = list(labels)
+        self._code_of = {_values(label): code for code, label in enumerate(self.labels)}
+
+    def codes_of(self, values: Sequence[tuple[Any, ...]]) -> NDArray[np.int32]:
+        """Return the number of each label, given as its field values; new ones are added."""
+        codes = list(map(self._code_of.get, values))
+        if None in codes:
+            for value in values:
+                if value not in self._code_of:
+                    self._code_of[value] = len(self.labels)
+                    self.labels.append(self.kind(*value))
+            codes = list(map(self._code_of.get, values))
+        return np.array(codes, dtype=np.int32)
+
+    def label_of(self, code: int) -> L:
+        """Return one label; the empty one for `NO_LABEL`."""
+        return self.kind() if code == NO_LABEL else self.labels[code]
+
+    def used(self, codes: NDArray[np.int32]) -> "tuple[LabelPool[L], NDArray[np.int32]]":
+        """Return a pool of the labels in use alone, and the codes renumbered for it."""
+        in_use, renumbered = np.unique(codes, return_inverse=True)
+        has_none = bool(len(in_use)) and int(in_use[0]) == NO_LABEL
+        kept = [self.labels[code] for code in in_use.tolist() if code != NO_LABEL]
+        return LabelPool(self.kind, kept), (renumbered - has_none).astype(np.int32)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the labels as columns, for the state's bytes."""
+        names = list(self.kind.__dataclass_fields__)
+        values = [_values(label) for label in self.labels]
+        columns = list(zip(*values, strict=True)) if values else [()] * len(names)
+        kinds = [type(field.default) for field in self.kind.__dataclass_fields__.values()]
+        schema = [pl.Int64 if kind is int else pl.String for kind in kinds]
+        return pl.DataFrame(
+            [pl.Series(n, c, d) for n, c, d in zip(names, columns, schema, strict=True)]
+        )
+
+
+def _values(label: Claim | Twin) -> tuple[Any, ...]:
+    return tuple(label.__dict__.values())
+
+
+@dataclass
+class DeviceColumns:
+    """The devices of one shard. A step works on a fork and leaves its input as it was."""
+
+    keys: list[str]
+    rows: Rows
+    claims: LabelPool[Claim]
+    twins: LabelPool[Twin]
+    row_of: dict[str, int]
+    intervals_ms: Int64s
+    """Report interval by twin number; the last element answers for `NO_LABEL`."""
+
+    @classmethod
+    def empty(cls) -> "DeviceColumns":
+        """Return no devices."""
+        return cls.restored([], np.zeros(0, DEVICE_ROW), LabelPool(Claim), LabelPool(Twin))
+
+    @classmethod
+    def restored(
+        cls, keys: list[str], rows: Rows, claims: LabelPool[Claim], twins: LabelPool[Twin]
+    ) -> "DeviceColumns":
+        """Return the devices with their indexes built."""
+        row_of = {key: row for row, key in enumerate(keys)}
+        return cls(keys, rows, claims, twins, row_of, _intervals_ms(twins))
+
+    def fork(self) -> "DeviceColumns":
+        """Return a copy whose rows can be changed; pools only grow and are shared."""
+        return DeviceColumns(
+            self.keys, self.rows.copy(), self.claims, self.twins, self.row_of, self.intervals_ms
+        )
+
+    def rows_for(self, keys: list[str]) -> Int64s:
+        """Return the row number of each key; unknown ones get a new, empty row."""
+        found = list(map(self.row_of.get, keys))
+        if None in found:
+            self._add([key for key in dict.fromkeys(keys) if key not in self.row_of])
+            found = list(map(self.row_of.get, keys))
+        return np.array(found, dtype=np.int64)
+
+    def twin_codes(self, values: Sequence[tuple[Any, ...]]) -> NDArray[np.int32]:
+        """Return the number of each twin, and keep their intervals at hand."""
+        codes = self.twins.codes_of(values)
+        if len(self.intervals_ms) != len(self.twins.labels) + 1:
+            self.intervals_ms = _intervals_ms(self.twins)
+        return codes
+
+    def _add(self, new_keys: list[str]) -> None:
+        fresh = np.zeros(len(new_keys), DEVICE_ROW)
+        for name in ("last_seen_ms", "starts_ms", "escalated_ms"):
+            fresh[name] = NOT_YET_MS
+        fresh["sequence"] = NO_SEQUENCE
+        fresh["claim"] = fresh["twin"] = NO_LABEL
+        fresh["partition"] = NO_PARTITION
+        first = len(self.keys)
+        self.row_of = {**self.row_of, **{key: first + i for i, key in enumerate(new_keys)}}
+        self.keys = self.keys + new_keys
+        self.rows = np.concatenate([self.rows, fresh])
+
+    def to_frames(self) -> dict[str, pl.DataFrame]:
+        """Return everything as columns, for the state's bytes; labels out of use are left out."""
+        claims, claim = self.claims.used(self.rows["claim"])
+        twins, twin = self.twins.used(self.rows["twin"])
+        renumbered = {"claim": claim, "twin": twin}
+        columns = {
+            name: renumbered.get(name, np.ascontiguousarray(self.rows[name]))
+            for name in cast("tuple[str, ...]", DEVICE_ROW.names)
+        }
+        return {
+            "keys": pl.DataFrame({"key": pl.Series(self.keys, dtype=pl.String)}),
+            "rows": pl.DataFrame(columns),
+            "claims": claims.to_frame(),
+            "twins": twins.to_frame(),
+        }
+
+    @classmethod
+    def from_frames(cls, frames: dict[str, pl.DataFrame]) -> "DeviceColumns":
+        """Return what `to_frames` wrote."""
+        rows = np.zeros(len(frames["rows"]), DEVICE_ROW)
+        for name in cast("tuple[str, ...]", DEVICE_ROW.names):
+            rows[name] = frames["rows"][name].to_numpy()
+        claims = LabelPool(Claim, [Claim(*row) for row in frames["claims"].iter_rows()])
+        twins = LabelPool(Twin, [Twin(*row) for row in frames["twins"].iter_rows()])
+        return cls.restored(frames["keys"]["key"].to_list(), rows, claims, twins)
+
+
+def _intervals_ms(twins: LabelPool[Twin]) -> Int64s:
+    intervals_s = [twin.report_interval_s for twin in twins.labels]
+    return np.array([*intervals_s, DEFAULT_REPORT_INTERVAL_S], dtype=np.int64) * 1000
+
+
+def has_flag(rows: Rows, flag: Flag) -> Bools:
+    """Return which rows have a flag."""
+    flagged: Bools = (rows["flags"] & int(flag)) != 0
+    return flagged
+
+
+def set_flag(rows: Rows, flag: Flag, chosen: Bools) -> None:
+    """Set a flag where `chosen`, clear it elsewhere."""
+    rows["flags"] = np.where(chosen, rows["flags"] | int(flag), rows["flags"] & ~np.uint8(flag))
+
+
+def is_monitored(rows: Rows) -> Bools:
+    """Return which rows count in N (C5): registered, seen or found missing, not in maintenance."""
+    known = has_flag(rows, Flag.REGISTERED)
+    known &= ~has_flag(rows, Flag.MAINTENANCE)
+    return known & (has_flag(rows, Flag.SEEN) | is_open(rows))
+
+
+def is_open(rows: Rows) -> Bools:
+    """Return which rows are in warning or critical."""
+    stands: Bools = rows["stage"] != Stage.NONE
+    return stands

@@ -1,0 +1,182 @@
+"""Liveness of one shard: who was heard when, and who is silent for too long (laws L2, L4).
+
+One block of the log goes through four stages; times are the broker's, never ours:
+
+    waves      per partition, one contiguous stretch after the other
+      gap      a silent stretch or lost records: settle what was due before, excuse the rest (C8)
+      rounds   the first atom of every device, then the second...: contacts and registry changes
+    sweep      everybody who is due below the input clock climbs the ladder (C2)
+
+What falls on one instant takes place in the order contacts, registry, ladder: so an instant is
+settled only when its partition's clock is beyond it, and where the log is cut into blocks does not
+matter.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from udfs.device_columns import DeviceColumns
+from udfs.liveness_step import ShardStep
+from udfs.offline_policy import OfflinePolicy
+from udfs.partition_clocks import (
+    STRETCH_SCHEMA,
+    Rows,
+    empty_partitions,
+    low_clock_ms,
+)
+from udfs.registry_changes import PendingChanges
+from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
+
+STATE_VERSION = 1
+
+CONTACT_SCHEMA: dict[str, Any] = {
+    "tenant_id": pl.String,
+    "device_id": pl.String,
+    "boot_id": pl.String,
+    "sequence": pl.Int64,
+    "append_time_ms": pl.Int64,
+    "clock_ms": pl.Int64,  # the partition's input clock at the record
+    "partition": pl.Int32,
+    "offset": pl.Int64,
+    "hardware_revision": pl.String,
+    "firmware_version": pl.String,
+    "model_version": pl.String,
+    "deployment_group": pl.String,
+    "newest_point_ms": pl.Int64,
+    "is_via_gateway": pl.Boolean,
+}
+DEVICE_CHANGE_SCHEMA: dict[str, Any] = {
+    "tenant_id": pl.String,
+    "device_id": pl.String,
+    "is_tombstone": pl.Boolean,
+    "deployment_group": pl.String,
+    "site": pl.String,
+    "status": pl.String,
+    "report_interval_s": pl.Int32,
+    "model_version": pl.String,
+    "append_time_ms": pl.Int64,
+    "offset": pl.Int64,
+}
+NO_CONTACTS = pl.DataFrame(schema=CONTACT_SCHEMA)
+NO_CLOCKS = pl.DataFrame(schema=STRETCH_SCHEMA)
+NO_DEVICE_CHANGES = pl.DataFrame(schema=DEVICE_CHANGE_SCHEMA)
+
+
+@dataclass(frozen=True)
+class LivenessBlock:
+    """What one block of the log has for one shard.
+
+    Args:
+        contacts: `CONTACT_SCHEMA`; those of the shard's devices alone.
+        clocks: `STRETCH_SCHEMA`; of all records, so that every shard sees every clock.
+        devices: `DEVICE_CHANGE_SCHEMA`; records of the registry for the shard's devices.
+    """
+
+    contacts: pl.DataFrame = field(default_factory=lambda: NO_CONTACTS)
+    clocks: pl.DataFrame = field(default_factory=lambda: NO_CLOCKS)
+    devices: pl.DataFrame = field(default_factory=lambda: NO_DEVICE_CHANGES)
+
+
+@dataclass(frozen=True)
+class LivenessShard:
+    """The state of one shard.
+
+    Args:
+        devices: one row a device.
+        partitions: `PARTITION_ROW` by partition.
+        pending: registry changes that the input clock has not reached.
+        start_ms: append time of the first record ever read, None before it.
+        is_speaker: whether this shard tells of silent partitions; all shards see them.
+    """
+
+    devices: DeviceColumns
+    partitions: Rows
+    pending: PendingChanges
+    start_ms: int | None
+    is_speaker: bool
+
+    @classmethod
+    def empty(cls, shard: int) -> "LivenessShard":
+        """Return the state before any input; shard 0 speaks for the partitions."""
+        return cls(
+            DeviceColumns.empty(), empty_partitions(), PendingChanges.empty(), None, shard == 0
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the state as versioned bytes."""
+        names = self.partitions.dtype.names or ()
+        partitions = {name: np.ascontiguousarray(self.partitions[name]) for name in names}
+        frames = {
+            **self.devices.to_frames(),
+            "partitions": pl.DataFrame(partitions),
+            "pending": self.pending.to_frame(),
+            "pending_twins": self.pending.twins.to_frame(),
+        }
+        meta = {"start_ms": self.start_ms, "is_speaker": self.is_speaker}
+        return pack_state(STATE_VERSION, frames, meta)
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "LivenessShard":
+        """Return what `to_bytes` wrote.
+
+        Raises:
+            StateLayoutError: a version that this release cannot restore.
+        """
+        state = unpack_state(packed)
+        if state.version != STATE_VERSION:
+            raise StateLayoutError(f"liveness state of version {state.version}")
+        partitions = np.zeros(len(state.frames["partitions"]), empty_partitions().dtype)
+        for name in partitions.dtype.names or ():
+            partitions[name] = state.frames["partitions"][name].to_numpy()
+        return cls(
+            DeviceColumns.from_frames(state.frames),
+            partitions,
+            PendingChanges.from_frames(state.frames["pending"], state.frames["pending_twins"]),
+            state.meta["start_ms"],
+            state.meta["is_speaker"],
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one block did.
+
+    Args:
+        state: the shard afterwards.
+        transitions: `TRANSITION_SCHEMA`, the rows of one device in order.
+        clock_ms: no later transition of this shard takes place below it; -1 before any input.
+        unknown_count: contacts of decommissioned devices: counted, and nothing else.
+    """
+
+    state: LivenessShard
+    transitions: pl.DataFrame
+    clock_ms: int
+    unknown_count: int
+
+
+def on_block(state: LivenessShard, block: LivenessBlock, policy: OfflinePolicy) -> Step:
+    """Apply one block of the log to one shard."""
+    step = ShardStep.on(state.devices, state.partitions, state.pending, state.start_ms, policy)
+    step.take_changes(block.devices)
+    step.take_log(block.contacts, block.clocks)
+    step.sweep()
+    return _finished(step, is_speaker=state.is_speaker, policy=policy)
+
+
+def on_end(state: LivenessShard, policy: OfflinePolicy) -> Step:
+    """Settle the last instant of a log that has ended: no record can come to it any more."""
+    step = ShardStep.on(state.devices, state.partitions, state.pending, state.start_ms, policy)
+    step.settle_last_instant()
+    return _finished(step, is_speaker=state.is_speaker, policy=policy)
+
+
+def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> Step:
+    if not is_speaker:
+        step.log.spans.clear()
+    state = LivenessShard(step.devices, step.partitions, step.pending, step.start_ms, is_speaker)
+    transitions = step.log.to_frame(step.devices, step.clocks_ms(), policy)
+    clock_ms = low_clock_ms(step.partitions, policy.blind_after_ms)
+    return Step(state, transitions, clock_ms, step.unknown_count)

@@ -1,0 +1,242 @@
+"""What a shard tells the fleet stage: one row for each change of a device, with its exact instant.
+
+Rows of one device come in the order in which they took place. `monitored_delta` and
+`offline_delta` say what the row does to N and M, so the fleet stage only adds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.topics import CLOCK_TENANT_ID
+from udfs.device_columns import DeviceColumns, Flag, Stage, has_flag, is_monitored, is_open
+from udfs.offline_policy import OfflinePolicy
+from udfs.partition_clocks import Int64s, Rows
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    SEEN = "seen"  # first contact ever
+    WARNING = "warning"
+    CRITICAL = "critical"
+    RESOLVED = "resolved"
+    REMOVED = "removed"  # decommissioned
+    REGISTERED = "registered"  # the registry changed something that counts
+    UNREGISTERED = "unregistered"  # a device that the registry does not know sends
+    OVERDUE = "commissioning_overdue"
+    BLIND = "blind"  # a partition went silent
+    HEARD = "heard"  # a partition speaks again
+    GAP = "gap"  # records of a partition were lost
+
+
+class Cause(StrEnum):
+    """Why, where the kind alone does not say it."""
+
+    NOT_SEEN_SINCE_START = "not_seen_since_start"
+    DECOMMISSIONED = "decommissioned"
+    NO_MONITORED_DEVICES = "no_monitored_devices"
+
+
+TRANSITION_SCHEMA: dict[str, Any] = {
+    "tenant_id": pl.String,
+    "device_id": pl.String,  # of a partition's row: the partition's number
+    "kind": pl.String,
+    "time_ms": pl.Int64,
+    "start_ms": pl.Int64,  # of the silence: what names the episode
+    "starts_ms": pl.Int64,
+    "escalated_ms": pl.Int64,
+    "ends_ms": pl.Int64,
+    "last_seen_ms": pl.Int64,
+    "seq": pl.Int32,  # 0 = a change without an event
+    "stage": pl.Int8,  # of the episode; of a resolved one, the stage it had
+    "partition": pl.Int32,
+    "reason": pl.String,
+    "blind_ms": pl.Int64,
+    "threshold_ms": pl.Int64,
+    "input_clock_ms": pl.Int64,
+    "monitored_delta": pl.Int8,
+    "offline_delta": pl.Int8,
+    "is_counted": pl.Boolean,
+    "is_hushed": pl.Boolean,
+    "is_in_maintenance": pl.Boolean,
+    "deployment_group": pl.String,
+    "site": pl.String,
+    "hardware_revision": pl.String,
+    "firmware_version": pl.String,
+    "model_version": pl.String,
+}
+NO_TRANSITIONS = pl.DataFrame(schema=TRANSITION_SCHEMA)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Changes of one kind, arrays of shape (n,); `rows` as they stood in the episode."""
+
+    kind: Kind
+    index: Int64s
+    rows: Rows
+    time_ms: Int64s
+    ends_ms: Int64s | None
+    seq: NDArray[Any]
+    monitored_delta: NDArray[Any]
+    offline_delta: NDArray[Any]
+    is_counted: NDArray[Any]
+
+
+@dataclass
+class TransitionLog:
+    """Collects the transitions of one step, in order."""
+
+    parts: list[_Part] = field(default_factory=list)
+    spans: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(
+        self,
+        kind: Kind,
+        index: Int64s,
+        change: tuple[Rows, Rows],
+        time_ms: Int64s,
+        ends_ms: Int64s | None = None,
+    ) -> None:
+        """Note one change of some devices.
+
+        Args:
+            kind: what happened.
+            index: row numbers of the devices, shape (n,).
+            change: their rows before and after, shape (n,) each.
+            time_ms: the exact instants.
+            ends_ms: when the episode ended, for kinds that end one.
+        """
+        before, after = change
+        if not len(index):
+            return
+        has_ended = kind in (Kind.RESOLVED, Kind.REMOVED)
+        counts = is_monitored(before), is_monitored(after)
+        offline = counts[0] & is_open(before), counts[1] & is_open(after)
+        self.parts.append(
+            _Part(
+                kind,
+                index,
+                (before if has_ended else after).copy(),
+                time_ms,
+                ends_ms,
+                _sequence_numbers(kind, before),
+                counts[1].astype(np.int8) - counts[0],
+                offline[1].astype(np.int8) - offline[0],
+                counts[1] | counts[0],
+            )
+        )
+
+    def add_span(self, kind: Kind, partition: int, span: dict[str, int | None]) -> None:
+        """Note that a partition went silent, speaks again, or lost records."""
+        row = dict.fromkeys(TRANSITION_SCHEMA)
+        row.update(tenant_id=CLOCK_TENANT_ID, device_id=str(partition), kind=kind.value)
+        row.update(partition=partition, seq=2 if kind is Kind.HEARD else 1, **span)
+        row.update(monitored_delta=0, offline_delta=0, is_counted=False, stage=Stage.CRITICAL)
+        row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
+        self.spans.append(row)
+
+    def to_frame(
+        self, devices: DeviceColumns, clocks_ms: Int64s, policy: OfflinePolicy
+    ) -> pl.DataFrame:
+        """Return all transitions as columns of `TRANSITION_SCHEMA`.
+
+        Args:
+            devices: for ids and labels.
+            clocks_ms: input clocks by partition; the last one is the homeless clock.
+            policy: for thresholds.
+        """
+        frames = [_part_frame(part, devices, clocks_ms, policy) for part in self.parts]
+        if self.spans:
+            frames.append(pl.DataFrame(self.spans, schema=TRANSITION_SCHEMA))
+        if not frames:
+            return NO_TRANSITIONS
+        return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
+def _sequence_numbers(kind: Kind, before: Rows) -> NDArray[Any]:
+    """Return the number of the transition in its episode: warning 1, critical 2, then the end."""
+    if kind is Kind.WARNING:
+        return np.ones(len(before), dtype=np.int32)
+    if kind is Kind.CRITICAL:
+        return np.full(len(before), 2, dtype=np.int32)
+    if kind in (Kind.RESOLVED, Kind.REMOVED):
+        return np.where(is_open(before), before["stage"].astype(np.int32) + 1, 0)
+    return np.full(len(before), int(kind in (Kind.UNREGISTERED, Kind.OVERDUE)), dtype=np.int32)
+
+
+def _part_frame(
+    part: _Part, devices: DeviceColumns, clocks_ms: Int64s, policy: OfflinePolicy
+) -> pl.DataFrame:
+    rows = part.rows
+    is_seen = has_flag(rows, Flag.SEEN)
+    interval_ms = devices.intervals_ms[rows["twin"]]
+    late_ms = np.where(interval_ms > policy.late_report_interval_ms, interval_ms, 0)
+    after_ms = np.where(
+        rows["stage"] == Stage.CRITICAL, policy.critical_after_ms, policy.warning_after_ms
+    )
+    nobody_saw = (~is_seen & (rows["stage"] != Stage.NONE)) & (part.kind is not Kind.REMOVED)
+    keys = [devices.keys[row] for row in part.index.tolist()]
+    tenants, ids = zip(*(key.split("/", 1) for key in keys), strict=True)
+    columns: dict[str, Any] = {
+        "tenant_id": tenants,
+        "device_id": ids,
+        "kind": pl.repeat(part.kind.value, len(rows), eager=True),
+        "time_ms": part.time_ms,
+        "start_ms": rows["last_seen_ms"],
+        "starts_ms": rows["starts_ms"],
+        "escalated_ms": _or_null(rows["escalated_ms"], rows["stage"] == Stage.CRITICAL),
+        "ends_ms": [None] * len(rows) if part.ends_ms is None else part.ends_ms,
+        "last_seen_ms": _or_null(rows["last_seen_ms"], is_seen),
+        "seq": part.seq,
+        "stage": rows["stage"].astype(np.int8),
+        "partition": rows["partition"].astype(np.int32),
+        "reason": _reasons(part, nobody_saw),
+        "blind_ms": rows["excused_ms"],
+        "threshold_ms": late_ms + after_ms,
+        "input_clock_ms": clocks_ms[rows["partition"]],
+        "monitored_delta": part.monitored_delta,
+        "offline_delta": part.offline_delta,
+        "is_counted": part.is_counted,
+        "is_hushed": has_flag(rows, Flag.HUSHED),
+        "is_in_maintenance": has_flag(rows, Flag.MAINTENANCE),
+        **_labels(rows, devices),
+    }
+    return pl.DataFrame(
+        [pl.Series(name, columns[name], kind) for name, kind in TRANSITION_SCHEMA.items()]
+    )
+
+
+def _or_null(values: Int64s, is_present: NDArray[Any]) -> pl.Series:
+    present = pl.Series(is_present)
+    return pl.select(pl.when(present).then(pl.Series(np.ascontiguousarray(values)))).to_series()
+
+
+def _reasons(part: _Part, nobody_saw: NDArray[Any]) -> list[str | None]:
+    if part.kind is Kind.REMOVED:
+        return [Cause.DECOMMISSIONED.value] * len(part.rows)
+    return [Cause.NOT_SEEN_SINCE_START.value if unseen else None for unseen in nobody_saw.tolist()]
+
+
+def _labels(rows: Rows, devices: DeviceColumns) -> dict[str, list[str]]:
+    claims = {code: devices.claims.label_of(code) for code in np.unique(rows["claim"]).tolist()}
+    twins = {code: devices.twins.label_of(code) for code in np.unique(rows["twin"]).tolist()}
+    claim, twin = rows["claim"].tolist(), rows["twin"].tolist()
+
+    def column(pick: Callable[[Any, Any], str]) -> list[str]:
+        pairs = zip(claim, twin, strict=True)
+        return [pick(claims[claimed], twins[registered]) for claimed, registered in pairs]
+
+    return {
+        "deployment_group": column(lambda c, t: t.deployment_group or c.deployment_group),
+        "site": column(lambda _c, t: t.site),
+        "hardware_revision": column(lambda c, _t: c.hardware_revision),
+        "firmware_version": column(lambda c, _t: c.firmware_version),
+        "model_version": column(lambda c, t: c.model_version or t.model_version),
+    }
