@@ -1,0 +1,75 @@
+# Every command that a person or the continuous integration needs; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE_DIR ?= $(or $(FLEETPULSE_STACK__CACHE_DIR),$(HOME)/.cache/fleetpulse)
+PACKAGES := jobs schemas udfs sinks benchmarks
+LOCKS := requirements/bootstrap.lock requirements/all.lock docker/jars.lock
+UV := $(BIN)/uv --quiet
+COMPILE := $(UV) pip compile --no-header --generate-hashes --python-version 3.11
+
+.PHONY: help setup jars lock format check test demo bench chaos clean
+
+help: ## list the commands
+	@echo "Fleetpulse: make COMMAND"
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+setup: $(VENV)/.complete ## install all that is needed into .venv and fetch the Java files
+	@$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)"
+
+$(VENV)/.complete: $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "make setup: CPython 3.11 is needed, '$(PYTHON)' is not it; cure: install python3.11" \
+	       "or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "make setup: no virtual environment; cure: install the venv module of Python 3.11" \
+	       "(the package python3.11-venv on Debian)" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements/bootstrap.lock
+	@echo "installing Python packages and fetching Java files, at the same time"
+	@$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)" & jars=$$!; \
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/all.lock \
+	  || { kill $$jars 2>/dev/null; echo "make setup: the Python packages could not be" \
+	       "installed; cure: check the network, then run it again" >&2; exit 1; }; \
+	wait $$jars
+	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+jars: $(VENV)/.complete ## fetch the Java files that are missing and check them
+	@$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)"
+
+lock: $(VENV)/.complete ## write the lock files anew from pyproject.toml and jobs/jar_fetch.py
+	$(COMPILE) --extra dev -o requirements/all.lock pyproject.toml
+	$(COMPILE) -c requirements/all.lock -o requirements/bootstrap.lock requirements/bootstrap.in
+	$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)" --write-lock
+
+format: setup ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: setup ## lint, formatting and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict -d relaxed docker
+
+test: setup ## every test: unit, tidy, flink, simulation, integration
+	$(BIN)/pytest tests $(PACKAGES)
+
+demo: setup ## the whole engine with a simulated fleet, live; DEMO_SECONDS=60 ends by itself
+	@$(BIN)/python -m jobs.demo $(if $(DEMO_SECONDS),--duration-s $(DEMO_SECONDS))
+
+bench: ## throughput and latency (not built yet)
+	@echo "make bench: not built yet" >&2; exit 1
+
+chaos: ## faults that need processes (not built yet)
+	@echo "make chaos: not built yet" >&2; exit 1
+
+clean: ## end the local stack, remove its data and all caches of tools; .venv stays
+	@if test -x $(BIN)/fleetpulse; then $(BIN)/fleetpulse down; fi
+	rm -rf fleetpulse-data build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
