@@ -1,0 +1,30 @@
+"""What the settings say about ClickHouse, in the terms of the sinks."""
+
+from pathlib import Path
+
+from jobs.settings import Settings
+from sinks.clickhouse_endpoint import ClickHouseAddress
+
+DIRECTORY_NAME = "clickhouse"
+SOCKET_NAME = "query.sock"
+
+
+def clickhouse_address(settings: Settings) -> ClickHouseAddress:
+    """Return where the tables are: a directory of the local stack, or a server."""
+    target = settings.clickhouse
+    if target.interface == "chdb":
+        path = (settings.stack.data_dir / DIRECTORY_NAME).resolve()
+        return ClickHouseAddress("chdb", target.database, path=str(path))
+    return ClickHouseAddress(
+        target.interface,
+        target.database,
+        host=target.host,
+        port=target.port,
+        username=target.username,
+        password=target.password.get_secret_value(),
+    )
+
+
+def query_socket(settings: Settings) -> Path:
+    """Return the socket at which a running loader answers questions."""
+    return settings.stack.data_dir.resolve() / "run" / SOCKET_NAME

@@ -1,0 +1,213 @@
+"""Reads the topics that the loader stores, from offsets that the ledger names.
+
+No consumer group assigns partitions: the ledger knows where to go on and the directory lock keeps
+a second loader away. The group's offsets are written only so that tools can show the lag.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from schemas.errors import SettingsError, Unavailable
+from sinks.load_ledger import LedgerEntry
+from sinks.messages import Message
+
+REQUEST_TIMEOUT_S = 15.0
+READ_AGAIN_TIMEOUT_S = 60.0
+QUEUED_MAX_KBYTES = 64 * 1024
+
+Positions = dict[str, dict[int, int]]
+"""Topic -> partition -> next offset."""
+
+# The client library's public names of its own error codes begin with an underscore.
+PARTITION_END = KafkaError._PARTITION_EOF  # noqa: SLF001
+NOT_AUTHENTICATED = KafkaError._AUTHENTICATION  # noqa: SLF001
+HARMLESS = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+"""The client reconnects by itself."""
+
+
+class LoadSource:
+    """A consumer of committed messages.
+
+    Args:
+        bootstrap_servers: the broker.
+        group_id: under which the lag is shown.
+    """
+
+    def __init__(self, bootstrap_servers: str, group_id: str) -> None:
+        self._address = bootstrap_servers
+        self._config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group_id,
+            "client.id": "fleetpulse-loader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": QUEUED_MAX_KBYTES,
+            "log_level": 3,
+        }
+        self._consumer = Consumer(self._config)
+        self._next_offsets: Positions = defaultdict(dict)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
+        """Return the partitions of each topic.
+
+        Raises:
+            SettingsError: a topic does not exist.
+            Unavailable: the broker does not answer.
+        """
+        try:
+            known = self._consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise Unavailable(f"Kafka at {self._address}: {_text(error)}") from error
+        for topic in topics:
+            if topic not in known or known[topic].error is not None:
+                raise SettingsError(
+                    "kafka.topic_prefix",
+                    value=topic,
+                    allowed=f"a prefix whose topics exist on {self._address}",
+                    cure="create them with `fleetpulse up`, or correct the prefix",
+                )
+        return {topic: sorted(known[topic].partitions) for topic in topics}
+
+    def limits(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Return the first offset and the one after the last, by partition.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        try:
+            return {
+                partition: self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S
+                )
+                for partition in partitions
+            }
+        except KafkaException as error:
+            raise Unavailable(f"Kafka at {self._address}: {_text(error)}") from error
+
+    def assign(self, positions: Mapping[str, Mapping[int, int]]) -> None:
+        """Read from these offsets on."""
+        self._next_offsets = {topic: dict(starts) for topic, starts in positions.items()}
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, offset if offset > 0 else OFFSET_BEGINNING)
+                for topic, starts in positions.items()
+                for partition, offset in starts.items()
+            ]
+        )
+
+    def poll(self, max_messages: int, timeout_s: float) -> dict[str, list[Message]]:
+        """Return new messages by topic, each partition's in offset order; may be empty.
+
+        Raises:
+            SettingsError: the broker refuses to let us read.
+            Unavailable: it cannot be read for another reason.
+        """
+        return self._collect(self._consumer.consume(max_messages, timeout_s))
+
+    def read_again(self, entry: LedgerEntry) -> list[Message]:
+        """Return exactly the messages of a batch that was begun earlier.
+
+        Raises:
+            Unavailable: the broker did not deliver them in time.
+        """
+        self.assign({entry.topic: {r.partition: r.first_offset for r in entry.ranges}})
+        ends = {r.partition: r.last_offset + 1 for r in entry.ranges}
+        give_up_at_s = time.monotonic() + READ_AGAIN_TIMEOUT_S
+        found: list[Message] = []
+        while any(self._next_offsets[entry.topic][p] < end for p, end in ends.items()):
+            if time.monotonic() > give_up_at_s:
+                raise Unavailable(f"Kafka at {self._address}: batch {entry.token} is not delivered")
+            found += self.poll(500, 0.5).get(entry.topic, [])
+        return [message for message in found if message.offset < ends[message.partition]]
+
+    def lag(self) -> Positions:
+        """Return how many messages are still to be read, by topic and partition."""
+        lag: Positions = defaultdict(dict)
+        for topic, starts in self._next_offsets.items():
+            for partition, next_offset in starts.items():
+                answer = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), cached=True
+                )
+                end = answer[1] if answer else 0
+                lag[topic][partition] = max(0, end - max(next_offset, 0))
+        return lag
+
+    def show_progress(self, positions: Mapping[str, Mapping[int, int]]) -> None:
+        """Write the loaded offsets under our group, for tools; nothing depends on it."""
+        offsets = [
+            TopicPartition(topic, partition, offset)
+            for topic, starts in positions.items()
+            for partition, offset in starts.items()
+            if offset > 0
+        ]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _collect(self, arrived: Iterable[KafkaMessage]) -> dict[str, list[Message]]:
+        found: dict[str, list[Message]] = defaultdict(list)
+        for message in arrived:
+            error = message.error()
+            topic, partition = message.topic(), message.partition()
+            if error is not None and error.code() != PARTITION_END:
+                self._judge(error)
+                continue
+            assert topic is not None
+            assert partition is not None
+            offset = message.offset()
+            assert offset is not None
+            if error is None:
+                found[topic].append(_message(message, partition, offset))
+                offset += 1
+            # The end of a partition may lie behind transaction markers, which are no messages.
+            self._next_offsets[topic][partition] = offset
+        return found
+
+    def _judge(self, error: KafkaError) -> None:
+        if error.code() in HARMLESS:
+            return
+        if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, NOT_AUTHENTICATED}:
+            raise SettingsError(
+                "kafka.bootstrap_servers",
+                value=self._address,
+                allowed="a broker that lets us read the topics",
+                cure=f"grant READ and DESCRIBE ({error.str()})",
+            )
+        raise Unavailable(f"Kafka at {self._address}: {error.str()}")
+
+
+def _message(message: KafkaMessage, partition: int, offset: int) -> Message:
+    key, value = _bytes(message.key()) or b"", _bytes(message.value())
+    _, timestamp_ms = message.timestamp()
+    pairs = cast("Iterable[tuple[str, str | bytes | None]]", message.headers() or ())
+    headers = tuple((name, _bytes(content) or b"") for name, content in pairs)
+    return Message(partition, offset, timestamp_ms, key, value, headers)
+
+
+def _bytes(content: str | bytes | None) -> bytes | None:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _text(error: KafkaException) -> str:
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)

@@ -1,0 +1,164 @@
+"""The loader as a process: Kafka topics into ClickHouse tables, and questions while it runs."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from jobs.clickhouse_settings import clickhouse_address, query_socket
+from jobs.directory_lock import directory_lock
+from jobs.load_source import LoadSource
+from jobs.loader import Loader, LoaderParts
+from jobs.settings import Settings, load_settings
+from schemas.errors import FleetpulseError, SettingsError, Unavailable
+from schemas.metrics import LOADER_LAST_ERROR, LOADER_METRICS, LOADER_RETRIES
+from schemas.registry import SchemaRegistry
+from schemas.tables import LOADED_TABLES, migrations
+from schemas.topics import Topic, topic_name
+from sinks.clickhouse_endpoint import open_client
+from sinks.clickhouse_writer import ClickHouseWriter
+from sinks.dead_letter_writer import DeadLetterWriter
+from sinks.ledger_writer import LedgerWriter
+from sinks.migration_writer import migrate
+from sinks.prometheus_endpoint import PrometheusEndpoint
+from sinks.query_endpoint import QueryEndpoint
+from sinks.retry import Retry, RetryPolicy
+from sinks.row_batch import BatchPolicy
+
+GROUP_ID = "fleetpulse-loader"
+READY_MARKER = "loader.ready"
+LONGEST_POLL_S = 0.25
+LAG_INTERVAL_MS = 1_000
+EXIT_UNAVAILABLE = 1
+EXIT_SETTINGS = 2
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings) -> None:
+    """Load until SIGTERM or SIGINT; what was read by then is still inserted.
+
+    Raises:
+        SettingsError: it cannot work like this; nothing was changed that is not whole.
+        Unavailable: a part was away for too long.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with contextlib.ExitStack() as exits:
+        loader = exits.enter_context(open_loader(settings, stop))
+        run_dir = settings.stack.data_dir / "run"
+        run_dir.mkdir(parents=True, exist_ok=True)
+        exits.enter_context(_queries(settings))
+        recovered = loader.recover()
+        exits.enter_context(_marked(run_dir / READY_MARKER))
+        log.info("ready", unfinished_batches=recovered)
+        _loop(loader, settings, stop)
+    log.info("stopped")
+
+
+@contextlib.contextmanager
+def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
+    """Open everything that the loader works with, the tables migrated.
+
+    Raises:
+        SettingsError: the directory is locked, the tables are newer, a port is taken.
+        Unavailable: ClickHouse does not answer.
+    """
+    with contextlib.ExitStack() as exits:
+        exits.enter_context(directory_lock(settings.stack.data_dir))
+        metrics = PrometheusEndpoint(LOADER_METRICS)
+        metrics.serve(settings.stack.metrics_port)
+        exits.callback(metrics.close)
+        retry = Retry(RetryPolicy(), stop, on_retry=lambda error: _count_error(metrics, error))
+        address = clickhouse_address(settings)
+        retry(lambda: migrate(address, migrations()))
+        client = exits.enter_context(contextlib.closing(open_client(address)))
+        writer = ClickHouseWriter(client, retry)
+        kafka, registry_at = settings.kafka, settings.registry
+        registry = SchemaRegistry(registry_at.url, registry_at.timeout_s)
+        exits.callback(registry.close)
+        source = LoadSource(kafka.bootstrap_servers, kafka.topic_prefix + GROUP_ID)
+        exits.callback(source.close)
+        dead_letter_topic = topic_name(Topic.DEAD_LETTERS, kafka.topic_prefix)
+        parts = LoaderParts(
+            source=source,
+            writer=writer,
+            ledger=LedgerWriter(writer),
+            dead_letters=DeadLetterWriter(kafka.bootstrap_servers, dead_letter_topic),
+            schema_of_id=registry.schema_by_id,
+            retry=retry,
+            metrics=metrics,
+        )
+        topics = {
+            topic_name(table.topic, kafka.topic_prefix): table.topic for table in LOADED_TABLES
+        }
+        yield Loader(parts, topics, batch_policy(settings))
+
+
+def batch_policy(settings: Settings) -> BatchPolicy:
+    """Return when a batch is due, by the settings."""
+    limits = settings.loader
+    return BatchPolicy(limits.batch_max_rows, limits.batch_max_bytes, limits.batch_max_age_ms)
+
+
+def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
+    poll_timeout_s = min(LONGEST_POLL_S, settings.loader.batch_max_age_ms / 2000)
+    lag_due_ms = 0
+    while not stop.is_set():
+        now_ms = time.monotonic_ns() // 1_000_000
+        loader.step(now_ms, poll_timeout_s)
+        if now_ms >= lag_due_ms:
+            loader.show_lag()
+            lag_due_ms = now_ms + LAG_INTERVAL_MS
+    loader.flush()
+
+
+def _count_error(metrics: PrometheusEndpoint, error: FleetpulseError) -> None:
+    metrics.add(LOADER_RETRIES)
+    metrics.set(LOADER_LAST_ERROR, 1, error=type(error).__name__)
+    log.warning("trying again", cause=str(error))
+
+
+@contextlib.contextmanager
+def _queries(settings: Settings) -> Iterator[None]:
+    """Answer questions while we hold the embedded engine; a server answers by itself."""
+    if settings.clickhouse.interface != "chdb":
+        yield
+        return
+    endpoint = QueryEndpoint(query_socket(settings), clickhouse_address(settings))
+    with contextlib.closing(endpoint):
+        endpoint.start()
+        yield
+
+
+@contextlib.contextmanager
+def _marked(marker: Path) -> Iterator[None]:
+    """Show by a file that the service is ready."""
+    marker.touch()
+    try:
+        yield
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def main() -> int:
+    """Run with the settings of the environment; return the exit code."""
+    try:
+        run(load_settings())
+    except SettingsError as error:
+        print(f"loader: {error}", file=sys.stderr)
+        return EXIT_SETTINGS
+    except Unavailable as error:
+        print(f"loader: {error}", file=sys.stderr)
+        return EXIT_UNAVAILABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

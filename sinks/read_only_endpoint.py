@@ -1,0 +1,139 @@
+"""Answers one question at a time, read-only, with limits; the same for chDB and a server.
+
+Three fences, each tested: the engine's own parser accepts exactly one statement; only reading
+statements pass; and the session runs with `readonly = 1`, which forbids writes, files, network and
+lifting the limits. The second is needed because the embedded engine writes `INTO OUTFILE` files and
+obeys KILL QUERY even when it is read-only.
+"""
+
+from dataclasses import dataclass
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from schemas.errors import FleetpulseError
+from sinks.clickhouse_endpoint import ClickHouseAddress, translated_errors
+
+READING_WORDS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
+STATEMENT_MAX_CHARS = 100_000
+MESSAGE_MAX_CHARS = 500
+
+TENANT_FILTERS = {
+    "windows": "tenant_id = {tenant}",
+    "alert_events": "tenant_id = {tenant}",
+    "device_status": "tenant_id = {tenant}",
+    "dead_letters": "startsWith(message_key, concat({tenant}, '/'))",
+    "load_ledger": "0",
+}
+
+
+class QueryRefused(FleetpulseError):
+    """A question that is not answered: not one reading statement, wrong SQL, or over a limit."""
+
+
+@dataclass(frozen=True)
+class QueryLimits:
+    """What one question may cost."""
+
+    max_rows: int = 1_000_000
+    max_bytes: int = 256 * 1024 * 1024
+    max_seconds: float = 30.0
+    max_memory_bytes: int = 2 * 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Question:
+    """One statement, asked for one tenant or for all."""
+
+    sql: str
+    tenant_id: str | None = None
+
+
+def answer(address: ClickHouseAddress, question: Question, limits: QueryLimits) -> bytes:
+    """Return the answer as an Arrow IPC stream.
+
+    Raises:
+        QueryRefused: the question is not answered; says why.
+        Unavailable: the engine does not answer.
+        SettingsError: it does not let us in.
+    """
+    if len(question.sql) > STATEMENT_MAX_CHARS:
+        raise QueryRefused(f"a statement has at most {STATEMENT_MAX_CHARS} characters")
+    with _read_only_client(address, question.tenant_id, limits) as client:
+        try:
+            statement = _checked_statement(client, question.sql)
+            return client.raw_query(statement, fmt="ArrowStream")
+        except Error as error:
+            raise QueryRefused(_one_line(error)) from error
+
+
+def _read_only_client(
+    address: ClickHouseAddress, tenant_id: str | None, limits: QueryLimits
+) -> Client:
+    settings: dict[str, object] = {
+        "max_result_rows": limits.max_rows,
+        "max_result_bytes": limits.max_bytes,
+        "result_overflow_mode": "throw",
+        "max_execution_time": limits.max_seconds,
+        "timeout_overflow_mode": "throw",
+        "max_memory_usage": limits.max_memory_bytes,
+        "output_format_arrow_string_as_string": 1,
+        "output_format_arrow_compression_method": "none",
+    }
+    if tenant_id is not None:
+        settings["additional_table_filters"] = tenant_filters(address.database, tenant_id)
+    settings["readonly"] = 1  # the last one: after it no setting can be changed
+    with translated_errors(f"connect to {address}"):
+        if address.interface == "chdb":
+            return clickhouse_connect.get_client(
+                interface="chdb", path=address.path, database=address.database, settings=settings
+            )
+        return clickhouse_connect.get_client(
+            interface=address.interface,
+            host=address.host,
+            port=address.port,
+            username=address.username,
+            password=address.password,
+            database=address.database,
+            settings=settings,
+        )
+
+
+def _checked_statement(client: Client, sql: str) -> str:
+    """Return the one statement as the engine's own parser writes it, without comments."""
+    rows = client.query("SELECT formatQuery({sql:String})", parameters={"sql": sql}).result_rows
+    statement = str(rows[0][0])
+    word = statement.split(None, 1)[0].lstrip("(").upper()
+    if word not in READING_WORDS:
+        raise QueryRefused(f"only reading is allowed here ({', '.join(sorted(READING_WORDS))})")
+    if "INTO OUTFILE" in statement.upper():
+        raise QueryRefused("INTO OUTFILE is not allowed here; use the output of `fleetpulse query`")
+    return statement
+
+
+def tenant_filters(database: str, tenant_id: str) -> str:
+    r"""Return the value of `additional_table_filters` that shows only one tenant's rows.
+
+    >>> tenant_filters("fp", "o'b")[:46]
+    "{'fp.windows':'tenant_id = \\'o\\\\\\'b\\'','fp.al"
+    """
+    tenant = quoted(tenant_id)
+    pairs = (
+        f"{quoted(f'{database}.{table}')}:{quoted(condition.format(tenant=tenant))}"
+        for table, condition in TENANT_FILTERS.items()
+    )
+    return "{" + ",".join(pairs) + "}"
+
+
+def quoted(text: str) -> str:
+    r"""Return a text as a string literal of ClickHouse.
+
+    >>> print(quoted("o'b\\"))
+    'o\'b\\'
+    """
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _one_line(error: Error) -> str:
+    return " ".join(str(error).split())[:MESSAGE_MAX_CHARS]
