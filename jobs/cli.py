@@ -42,9 +42,9 @@ def choose_settings(
     Settings come from defaults, a TOML file, the environment (FLEETPULSE_KAFKA__PARTITION_COUNT=8)
     and --set; the later wins. Exit code: 0 done, 1 failed, 2 refused because of a setting.
     """
-    from jobs.settings import choose_settings_file
-
     if settings_file is not None:
+        from jobs.settings import choose_settings_file
+
         choose_settings_file(settings_file)
     context.obj = parse_changes(changes or [])
 

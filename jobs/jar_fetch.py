@@ -10,7 +10,7 @@ import shutil
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,12 +45,15 @@ WANTED = (
 """What the lock file is made from; only the broker needs its dependencies as well."""
 
 
-def fetch_missing(cache_dir: Path, report: Callable[[str], None]) -> int:
+def fetch_missing(
+    cache_dir: Path, report: Callable[[str], None], lock: Sequence[LockedFile] | None = None
+) -> int:
     """Fetch, check and unpack every file that is not there yet.
 
     Args:
         cache_dir: where the files are kept between runs.
         report: gets one line of progress at a time.
+        lock: the files; those of the project's lock file when None.
 
     Returns:
         How many files were fetched.
@@ -58,16 +61,18 @@ def fetch_missing(cache_dir: Path, report: Callable[[str], None]) -> int:
     Raises:
         Unavailable: a file could not be had; the message names it and the cure.
     """
-    missing = missing_files(cache_dir)
+    missing = missing_files(cache_dir, lock)
     if missing:
         report(f"fetching {len(missing)} Java files into {cache_dir.expanduser()}")
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-        for locked in pool.map(lambda each: _fetch_with_retry(each, cache_dir), missing):
-            report(f"  {locked.coordinates}")
+        for _ in pool.map(lambda each: _fetch_with_retry(each, cache_dir), missing):
+            pass  # the first failure is raised here
+    if missing:
+        report("the Java files are complete and their checksums right")
     return len(missing)
 
 
-def _fetch_with_retry(locked: LockedFile, cache_dir: Path) -> LockedFile:
+def _fetch_with_retry(locked: LockedFile, cache_dir: Path) -> None:
     pause_s = FIRST_PAUSE_S
     for attempt in range(1, ATTEMPT_COUNT + 1):
         try:
@@ -79,8 +84,7 @@ def _fetch_with_retry(locked: LockedFile, cache_dir: Path) -> LockedFile:
             time.sleep(pause_s)
             pause_s *= 2
         else:
-            break
-    return locked
+            return
 
 
 def _failure_line(locked: LockedFile, error: Exception) -> str:

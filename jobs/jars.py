@@ -98,7 +98,7 @@ def _parse_line(fields: list[str], where: str) -> LockedFile:
     try:
         coordinates, sha256, destination = fields
         group, artifact, version, *rest = coordinates.split(":")
-        classifier, extension = [*rest, "", "jar"][:2] if len(rest) != 1 else [rest[0], "jar"]
+        classifier, extension = [*rest, *("", "jar")[len(rest) :]]
         if not SHA256_PATTERN.fullmatch(sha256):
             raise ValueError(sha256)  # noqa: TRY301 - every malformed line has the same cure
         return LockedFile(
