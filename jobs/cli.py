@@ -162,6 +162,35 @@ def load(context: typer.Context) -> None:
 
 
 @app.command()
+def query(
+    context: typer.Context,
+    question: Annotated[
+        list[str], typer.Argument(help="fleet, alerts, groups, device ID, or one SELECT.")
+    ],
+    output: Annotated[
+        str, typer.Option("--format", help="table, json (one object a line) or csv.")
+    ] = "table",
+    tenant_id: Annotated[
+        str | None, typer.Option("--tenant", help="Only the rows of this tenant.")
+    ] = None,
+) -> None:
+    """Ask the stored tables, also while the loader runs; nothing can be changed.
+
+    Example: fleetpulse query alerts --tenant demo
+
+    Example: fleetpulse query "SELECT * FROM v_device_5m LIMIT 5" --format csv
+    """
+    from jobs.query import run_query
+    from jobs.query_view import OutputFormat, print_frame, query_sql
+
+    if output not in list(OutputFormat):
+        allowed = ", ".join(OutputFormat)
+        raise SettingsError("--format", value=output, allowed=allowed, cure="choose one of them")
+    frame = run_query(_settings(context), query_sql(question), tenant_id)
+    print_frame(frame, OutputFormat(output))
+
+
+@app.command()
 def doctor(context: typer.Context) -> None:
     """Check versions, Java, jars, ports, disk, topics, registry and ClickHouse; say the cure.
 
