@@ -63,7 +63,11 @@ class WindowRow:
 
 
 def windows_of(
-    log: Iterable[LogEntry], *, device_window_ms: int = 300_000, group_window_ms: int = 60_000
+    log: Iterable[LogEntry],
+    *,
+    device_window_ms: int = 300_000,
+    group_window_ms: int = 60_000,
+    has_point_dedup: bool = True,
 ) -> dict[WindowKey, WindowRow]:
     """Return every window row of a log.
 
@@ -71,6 +75,7 @@ def windows_of(
         log: messages in any order; they count in the order of their partition.
         device_window_ms: length of the windows of scope device.
         group_window_ms: length of the windows of the scopes group and tenant.
+        has_point_dedup: whether batches without a sequence are compared point by point.
     """
     rows: dict[WindowKey, WindowRow] = {}
     seen: set[Any] = set()
@@ -81,7 +86,7 @@ def windows_of(
         is_copy = batch["sequence"] is not None and not _is_first(seen, _batch_identity(batch))
         for point in batch["points"]:
             is_duplicate = is_copy
-            if batch["sequence"] is None:
+            if batch["sequence"] is None and has_point_dedup:
                 is_duplicate = not _is_first(seen, _point_identity(batch, point))
             at_ms, is_skewed = _corrected(point["timestamp"], entry.append_time_ms)
             for key in _keys(batch, point["name"], at_ms, device_window_ms, group_window_ms):
