@@ -16,7 +16,7 @@ from jobs.settings import KafkaSettings
 from schemas.errors import SettingsError, Unavailable
 from schemas.topics import TOPIC_SPECS, Topic, TopicSpec, telemetry_pattern, topic_name
 
-REQUEST_TIMEOUT_S = 30.0
+REQUEST_TIMEOUT_S = 10.0
 TIMESTAMP_TYPE = "message.timestamp.type"
 
 

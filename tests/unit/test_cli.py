@@ -25,7 +25,8 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys; from typer.testing import CliRunner; from jobs.cli import app;"
         "CliRunner().invoke(app, ['up', '--help']);"
-        "heavy = {'pyflink', 'confluent_kafka', 'polars', 'chdb', 'jobs.settings'} & set(sys.modules);"
+        "heavy = {'pyflink', 'confluent_kafka', 'polars', 'chdb', 'jobs.settings'};"
+        "heavy &= set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     answer = subprocess.run(
