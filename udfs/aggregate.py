@@ -42,7 +42,10 @@ def _boot_keys(batches: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.uint
     digest = xxhash.xxh3_64_intdigest
     pairs = zip(batches["device_hash"].to_list(), batches["boot_id"].to_list(), strict=True)
     return np.fromiter(
-        (digest(boot.encode() if boot else b"", seed=device) for device, boot in pairs),
+        (
+            digest(b"" if boot is None else b"=" + boot.encode(), seed=device)
+            for device, boot in pairs
+        ),
         np.uint64,
         batches.height,
     )

@@ -12,10 +12,9 @@ from schemas.codec import DecodedBlock, SchemaOfId, decode_messages
 from schemas.telemetry import check_limits
 from schemas.topics import CLOCK_TENANT_ID, Topic
 from udfs.frame_bytes import pack_frames
+from udfs.offline_policy import OfflinePolicy
+from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.shards import NO_SHARD, Section, SectionKind, device_hashes, shard_of
-
-GAP_MS = 30_000
-"""A pause of a partition's log that is longer ends a stretch: it may be blind time (C8)."""
 
 
 @dataclass(frozen=True)
@@ -89,47 +88,31 @@ def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> li
 
 def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:
     """Return each shard's contacts, and to every shard how far each partition's log has come."""
-    contacts = _contacts(located(raw, decoded.messages), decoded.items, _clocks(raw))
+    log = pl.DataFrame(
+        {
+            "partition": raw.partitions,
+            "append_time_ms": raw.append_time_ms,
+            "offset": raw.offsets,
+        }
+    )
+    # Every record counts, ticks and rejected ones too: the log is the clock.
+    clocks = log.select(record_clocks(pl.col("append_time_ms")).alias("clock_ms"))
+    contacts = _contacts(
+        located(raw, decoded.messages), decoded.items, clocks.with_row_index("row")
+    )
     hashes = device_hashes(contacts["tenant_id"].to_list(), contacts["device_id"].to_list())
     shards = pl.Series("shard", shard_of(hashes, shard_count), dtype=pl.Int32)
     parts = dict(_parts(contacts.with_columns(shards)))
-    clocks = clock_stretches(raw)
+    stretches = partition_stretches(log, OfflinePolicy.blind_after_ms)
     none = contacts.clear()
     return [
         Section(
             SectionKind.CONTACTS,
             shard,
-            pack_frames({"contacts": parts.get((shard,), none), "clocks": clocks}),
+            pack_frames({"contacts": parts.get((shard,), none), "clocks": stretches}),
         )
         for shard in range(shard_count)
     ]
-
-
-def clock_stretches(raw: RawBlock) -> pl.DataFrame:
-    """Return how far each partition's log has come in this block.
-
-    Every record counts, ticks and rejected ones too: the log is the clock. A new row begins where
-    records of a partition are more than 30 s apart or offsets jump.
-
-    Returns:
-        partition, first_ms, last_ms (UTC ms), first_offset, last_offset; in log order.
-    """
-    log = pl.DataFrame(
-        {"partition": raw.partitions, "ms": raw.append_time_ms, "offset": raw.offsets}
-    ).sort("partition", "offset")
-    is_break = (pl.col("ms").diff() > GAP_MS) | (pl.col("offset").diff() > 1)
-    stretch = is_break.fill_null(value=False).cum_sum().over("partition")
-    return (
-        log.with_columns(stretch=stretch)
-        .group_by("partition", "stretch", maintain_order=True)
-        .agg(
-            first_ms=pl.col("ms").first(),
-            last_ms=pl.col("ms").max(),
-            first_offset=pl.col("offset").first(),
-            last_offset=pl.col("offset").last(),
-        )
-        .drop("stretch")
-    )
 
 
 def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
@@ -159,18 +142,6 @@ def located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:
         append_time_ms=pl.Series(raw.append_time_ms[rows], dtype=pl.Int64),
         partition=pl.Series(raw.partitions[rows], dtype=pl.Int32),
         offset=pl.Series(raw.offsets[rows], dtype=pl.Int64),
-    )
-
-
-def _clocks(raw: RawBlock) -> pl.DataFrame:
-    """Return the input clock of each message's partition when it was read: row, clock_ms.
-
-    The append time steps back when a partition moves to a broker whose clock is behind.
-    """
-    log = pl.DataFrame({"partition": raw.partitions, "clock_ms": raw.append_time_ms})
-    return log.select(
-        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-        pl.col("clock_ms").cum_max().over("partition"),
     )
 
 
