@@ -5,15 +5,15 @@ telemetry -> decode block -> split by shard -> duplicates, windows -> windows, d
 """
 
 from pyflink.common import Types
-from pyflink.table import DataTypes, Schema
 
 from jobs.environment import table_environment
+from jobs.result_rows import result_schema, result_type
 from jobs.settings import Settings, WindowSettings
 from jobs.telemetry_source import container_query, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics
-from udfs.aggregate_operator import AggregateShards, output_type
+from udfs.aggregate_operator import AggregateShards
 from udfs.decode_function import BlockUse
 from udfs.split_operator import element_type, split_container
 from udfs.windows import WindowPolicy
@@ -42,7 +42,7 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
         .flat_map(split_container, output_type=element_type())
         .uid("split-batches")
         .key_by(lambda element: element[0], key_type=Types.INT())
-        .process(aggregate, output_type=output_type())
+        .process(aggregate, output_type=result_type())
         .uid("aggregate-shards")
         .name("aggregate shards")
     )
@@ -63,16 +63,4 @@ def window_policy(settings: WindowSettings) -> WindowPolicy:
     return WindowPolicy(
         device_window_ms=settings.device_window_s * SECOND_MS,
         group_window_ms=settings.group_window_s * SECOND_MS,
-    )
-
-
-def result_schema() -> Schema:
-    """Return the columns of a job's result rows."""
-    return (
-        Schema.new_builder()
-        .column("topic", DataTypes.STRING().not_null())
-        .column("k", DataTypes.BYTES())
-        .column("v", DataTypes.BYTES())
-        .column("headers", DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES()))
-        .build()
     )

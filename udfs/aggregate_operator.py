@@ -16,15 +16,6 @@ from udfs.window_messages import window_messages
 from udfs.windows import WindowPolicy
 
 
-def output_type() -> Any:
-    """Return the Flink type of (topic, key, value, headers)."""
-    some_bytes = Types.PRIMITIVE_ARRAY(Types.BYTE())
-    return Types.ROW_NAMED(
-        ["topic", "k", "v", "headers"],
-        [Types.STRING(), some_bytes, some_bytes, Types.MAP(Types.STRING(), some_bytes)],
-    )
-
-
 class AggregateShards(KeyedProcessFunction):
     """Keeps the duplicate bitmap of each shard; sends window deltas and dead letters at once.
 

@@ -1,0 +1,89 @@
+"""Who is silent: telemetry and the device registry in, alerts and device statuses out, at once.
+
+    telemetry -> decode block -> split by shard ─┐
+                                                 ├─> liveness per shard -> fleet -> alerts,
+    devices   -> decode block -> split by shard ─┘   (keyed state)     (one key)  device-status
+
+The sink is at-least-once: an alert does not wait for a checkpoint, and an event that is repeated
+after a failure carries the same id.
+"""
+
+from fractions import Fraction
+
+from pyflink.common import Types
+from pyflink.datastream import DataStream
+from pyflink.table import StreamTableEnvironment
+
+from jobs.environment import table_environment
+from jobs.result_rows import result_schema, result_type
+from jobs.settings import OfflineSettings, Settings
+from jobs.telemetry_source import container_query, create_raw_source
+from schemas.registry import SchemaRegistry
+from schemas.topics import Topic, topic_name
+from sinks.result_topics_table import create_result_topics
+from udfs.decode_function import BlockUse
+from udfs.fleet_operator import WatchFleet
+from udfs.liveness_operator import WatchShards, transition_type
+from udfs.offline_policy import OfflinePolicy
+from udfs.split_operator import element_type, split_container
+
+JOB_NAME = "fleetpulse-offline"
+SECOND_MS = 1000
+RATIO_MAX_DENOMINATOR = 10_000
+
+
+def submit(settings: Settings, restore_path: str | None = None) -> str:
+    """Build the job, submit it to the cluster and return its id."""
+    tables = table_environment(settings, JOB_NAME, restore_path)
+    prefix = settings.kafka.topic_prefix
+    policy = offline_policy(settings.offline)
+    registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
+    topics = {
+        topic: (topic_name(topic, prefix), registry.register(topic, prefix))
+        for topic in (Topic.ALERTS, Topic.DEVICE_STATUS)
+    }
+    contacts = _sections(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
+    devices = _sections(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
+    rows = (
+        devices.union(contacts)
+        .key_by(lambda element: element[0], key_type=Types.INT())
+        .process(WatchShards(policy), output_type=transition_type())
+        .uid("watch-shards")
+        .name("watch shards")
+        .key_by(lambda _: 0, key_type=Types.INT())
+        .process(WatchFleet(policy, settings.flink.shard_count, topics), output_type=result_type())
+        .uid("watch-fleet")
+        .name("watch fleet")
+    )
+    tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
+    names = [name for name, _ in topics.values()]
+    sink = create_result_topics(tables, settings.kafka.bootstrap_servers, names)
+    result = tables.execute_sql(
+        f"insert into {sink} select k, v, topic, headers from results"  # noqa: S608 - our own names
+    )
+    return str(result.get_job_client().get_job_id())
+
+
+def _sections(
+    tables: StreamTableEnvironment, settings: Settings, topic: Topic, use: BlockUse
+) -> DataStream:
+    source = create_raw_source(tables, settings, topic, JOB_NAME)
+    query = container_query(tables, settings, source, use)
+    return (
+        tables.to_data_stream(tables.sql_query(query))
+        .flat_map(split_container, output_type=element_type())
+        .uid(f"split-{use.value}")
+    )
+
+
+def offline_policy(settings: OfflineSettings) -> OfflinePolicy:
+    """Return the offline policy from the settings; the ratio becomes a fraction of integers."""
+    ratio = Fraction(str(settings.emergency_ratio)).limit_denominator(RATIO_MAX_DENOMINATOR)
+    return OfflinePolicy(
+        warning_after_ms=int(settings.warning_after_s * SECOND_MS),
+        critical_after_ms=int(settings.critical_after_s * SECOND_MS),
+        late_report_interval_ms=int(settings.late_report_interval_s * SECOND_MS),
+        emergency_numerator=ratio.numerator,
+        emergency_denominator=ratio.denominator,
+        resolve_hold_ms=int(settings.resolve_hold_s * SECOND_MS),
+    )
