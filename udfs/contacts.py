@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from udfs.contact_dedup import boot_hashes
-from udfs.device_columns import NO_SEQUENCE, DeviceColumns
+from udfs.device_columns import NO_SEQUENCE, NOT_YET_MS, DeviceColumns
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Bools, Int64s
 
@@ -68,20 +68,21 @@ class Contacts:
         """
         if frame.is_empty():
             return cls.none()
-        keys = (frame["tenant_id"] + "/" + frame["device_id"]).to_list()
+        keys = device_keys(frame)
         append_time_ms = frame["append_time_ms"].to_numpy()
         seen_ms, is_stale = _effective_times(frame, append_time_ms, clock_ms, policy)
-        claims = frame.select(pl.col(CLAIM_COLUMNS).fill_null(""))
+        # Plain lists: an expression costs more than the few contacts of a block.
+        claims = zip(*(_texts(frame[name]) for name in CLAIM_COLUMNS), strict=True)
         return cls(
             row=devices.rows_for(keys),
             append_time_ms=append_time_ms,
             clock_ms=clock_ms,
             seen_ms=seen_ms,
-            partition=frame["partition"].cast(pl.Int64).to_numpy(),
+            partition=frame["partition"].to_numpy().astype(np.int64),
             offset=frame["offset"].to_numpy(),
             boot=boot_hashes(frame["boot_id"].to_list()),
-            sequence=frame["sequence"].fill_null(NO_SEQUENCE).to_numpy(),
-            claim=devices.claims.codes_of(list(claims.iter_rows())),
+            sequence=_longs(frame["sequence"], NO_SEQUENCE),
+            claim=devices.claims.codes_of(list(claims)),
             is_stale=is_stale,
         )
 
@@ -95,10 +96,27 @@ def _effective_times(
     device was alive at the newest of them (C1). And when a broker's clock fell so far back that the
     contact would be overdue on arrival, the input clock counts: we do hear the device now.
     """
-    newest_ms = frame["newest_point_ms"].fill_null(-1).to_numpy()
+    newest_ms = _longs(frame["newest_point_ms"], NOT_YET_MS)
     age_ms = append_time_ms - newest_ms
-    is_stale = frame["is_via_gateway"].fill_null(value=False).to_numpy() & (newest_ms >= 0)
+    is_stale = (newest_ms != NOT_YET_MS) & [
+        via is True for via in frame["is_via_gateway"].to_list()
+    ]
     is_stale &= age_ms > policy.stale_upload_after_ms
     is_clock_back = clock_ms - append_time_ms >= policy.warning_after_ms
     seen_ms = np.where(is_stale, newest_ms, np.where(is_clock_back, clock_ms, append_time_ms))
     return seen_ms, is_stale
+
+
+def device_keys(frame: pl.DataFrame) -> list[str]:
+    """Return the key of each row's device, as `DeviceColumns` keeps it."""
+    pairs = zip(frame["tenant_id"].to_list(), frame["device_id"].to_list(), strict=True)
+    return [f"{tenant_id}/{device_id}" for tenant_id, device_id in pairs]
+
+
+def _texts(column: pl.Series) -> list[str]:
+    return [text or "" for text in column.to_list()]
+
+
+def _longs(column: pl.Series, missing: int) -> Int64s:
+    longs = column.fill_null(missing) if column.null_count() > 0 else column
+    return longs.to_numpy()

@@ -7,9 +7,9 @@ twins   distinct (group, site, model, report interval) of the registry; a row ho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,7 @@ DEVICE_ROW = np.dtype(
         ("starts_ms", "i8"),  # of the open episode
         ("escalated_ms", "i8"),  # of the open episode
         ("sequence", "i8"),  # the highest of the boot
-        ("recent", "u8"),  # bit i = sequence - i was seen
+        ("recent", "u4"),  # bit i = sequence - i was seen
         ("boot", "u4"),  # hash; two boots of one device collide once in 4 billion
         ("claim", "i4"),
         ("twin", "i4"),
@@ -42,6 +42,10 @@ DEVICE_ROW = np.dtype(
 )
 ROW_MAX_BYTES = 64
 assert DEVICE_ROW.itemsize <= ROW_MAX_BYTES, "the contract of state a device"
+
+STORED_ROW = np.dtype([(name, DEVICE_ROW[name].str) for name in DEVICE_ROW.names or ()])
+"""The same fields without padding, little-endian: how a row lies in the state's bytes."""
+ID_END = "\0"
 
 
 class Stage(IntEnum):
@@ -149,6 +153,7 @@ class DeviceColumns:
     row_of: dict[str, int]
     intervals_ms: Int64s
     """Report interval by twin number; the last element answers for `NO_LABEL`."""
+    _key_bytes: bytes | None = None
 
     @classmethod
     def empty(cls) -> "DeviceColumns":
@@ -165,14 +170,13 @@ class DeviceColumns:
 
     def fork(self) -> "DeviceColumns":
         """Return a copy whose rows can be changed; pools only grow and are shared."""
-        return DeviceColumns(
-            self.keys, self.rows.copy(), self.claims, self.twins, self.row_of, self.intervals_ms
-        )
+        return replace(self, rows=self.rows.copy())
 
     def rows_for(self, keys: list[str]) -> Int64s:
         """Return the row number of each key; unknown ones get a new, empty row."""
         found = list(map(self.row_of.get, keys))
         if None in found:
+            assert not any(ID_END in key for key in keys), "ids are text without NUL"
             self._add([key for key in dict.fromkeys(keys) if key not in self.row_of])
             found = list(map(self.row_of.get, keys))
         return np.array(found, dtype=np.int64)
@@ -194,33 +198,48 @@ class DeviceColumns:
         first = len(self.keys)
         self.row_of = {**self.row_of, **{key: first + i for i, key in enumerate(new_keys)}}
         self.keys = self.keys + new_keys
+        self._key_bytes = None
         self.rows = np.concatenate([self.rows, fresh])
 
     def to_frames(self) -> dict[str, pl.DataFrame]:
-        """Return everything as columns, for the state's bytes; labels out of use are left out."""
+        """Return everything for the state's bytes; labels out of use are left out.
+
+        Rows and ids are one column of bytes each: `STORED_ROW` by row, and the keys in the same
+        order, each ended by `ID_END`. It is written after every block, so it must be cheap.
+        """
         claims, claim = self.claims.used(self.rows["claim"])
         twins, twin = self.twins.used(self.rows["twin"])
-        renumbered = {"claim": claim, "twin": twin}
-        columns = {
-            name: renumbered.get(name, np.ascontiguousarray(self.rows[name]))
-            for name in cast("tuple[str, ...]", DEVICE_ROW.names)
-        }
+        stored = self.rows.astype(STORED_ROW)
+        stored["claim"], stored["twin"] = claim, twin
         return {
-            "keys": pl.DataFrame({"key": pl.Series(self.keys, dtype=pl.String)}),
-            "rows": pl.DataFrame(columns),
+            "keys": _as_column(self.key_bytes()),
+            "rows": _as_column(stored.tobytes()),
             "claims": claims.to_frame(),
             "twins": twins.to_frame(),
         }
 
+    def key_bytes(self) -> bytes:
+        """Return all keys as bytes, computed once for each set of devices."""
+        if self._key_bytes is None:
+            self._key_bytes = "".join(key + ID_END for key in self.keys).encode()
+        return self._key_bytes
+
     @classmethod
     def from_frames(cls, frames: dict[str, pl.DataFrame]) -> "DeviceColumns":
         """Return what `to_frames` wrote."""
-        rows = np.zeros(len(frames["rows"]), DEVICE_ROW)
-        for name in cast("tuple[str, ...]", DEVICE_ROW.names):
-            rows[name] = frames["rows"][name].to_numpy()
+        rows = np.frombuffer(_from_column(frames["rows"]), STORED_ROW).astype(DEVICE_ROW)
+        keys = _from_column(frames["keys"]).decode().split(ID_END)[:-1]
         claims = LabelPool(Claim, [Claim(*row) for row in frames["claims"].iter_rows()])
         twins = LabelPool(Twin, [Twin(*row) for row in frames["twins"].iter_rows()])
-        return cls.restored(frames["keys"]["key"].to_list(), rows, claims, twins)
+        return cls.restored(keys, rows, claims, twins)
+
+
+def _as_column(packed: bytes) -> pl.DataFrame:
+    return pl.DataFrame({"bytes": pl.Series(np.frombuffer(packed, np.uint8))})
+
+
+def _from_column(frame: pl.DataFrame) -> bytes:
+    return frame["bytes"].to_numpy().tobytes()
 
 
 def _intervals_ms(twins: LabelPool[Twin]) -> Int64s:

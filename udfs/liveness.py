@@ -7,12 +7,12 @@ One block of the log goes through four stages; times are the broker's, never our
       rounds   the first atom of every device, then the second...: contacts and registry changes
     sweep      everybody who is due below the input clock climbs the ladder (C2)
 
-What falls on one instant takes place in the order contacts, registry, ladder: so an instant is
+What falls on one instant takes place in the order registry, contacts, ladder: so an instant is
 settled only when its partition's clock is beyond it, and where the log is cut into blocks does not
 matter.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from udfs.liveness_step import ShardStep
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import (
     STRETCH_SCHEMA,
+    UNKNOWN_MS,
     Rows,
     empty_partitions,
     low_clock_ms,
@@ -170,7 +171,8 @@ def on_end(state: LivenessShard, policy: OfflinePolicy) -> Step:
     """Settle the last instant of a log that has ended: no record can come to it any more."""
     step = ShardStep.on(state.devices, state.partitions, state.pending, state.start_ms, policy)
     step.settle_last_instant()
-    return _finished(step, is_speaker=state.is_speaker, policy=policy)
+    finished = _finished(step, is_speaker=state.is_speaker, policy=policy)
+    return replace(finished, clock_ms=int(step.clocks_ms().max(initial=UNKNOWN_MS)) + 1)
 
 
 def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> Step:

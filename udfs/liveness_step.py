@@ -182,7 +182,7 @@ class ShardStep:
         row = np.concatenate([contacts.row, changes["row"]])
         time_ms = np.concatenate([contacts.clock_ms, change_ms])
         is_change = np.arange(len(row)) >= len(contacts.row)
-        order = np.lexsort((np.arange(len(row)), is_change, time_ms, row))
+        order = np.lexsort((np.arange(len(row)), ~is_change, time_ms, row))
         rank = ranks_within(row[order])
         rounds = np.split(order[np.argsort(rank, kind="stable")], np.cumsum(np.bincount(rank)))
         for atoms in rounds[:-1]:

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import polars as pl
 
+from udfs.contacts import device_keys
 from udfs.device_columns import (
     DEFAULT_REPORT_INTERVAL_S,
     NOT_YET_MS,
@@ -63,8 +64,7 @@ class PendingChanges:
         fresh = np.zeros(len(records), CHANGE_ROW)
         fresh["append_time_ms"] = records["append_time_ms"].to_numpy()
         fresh["offset"] = records["offset"].to_numpy()
-        keys = (records["tenant_id"] + "/" + records["device_id"]).to_list()
-        fresh["row"] = devices.rows_for(keys)
+        fresh["row"] = devices.rows_for(device_keys(records))
         fresh["twin"] = self.twins.codes_of(_twin_values(records))
         status = records["status"].fill_null(STATUS_ACTIVE)
         is_tombstone = records["is_tombstone"].to_numpy()

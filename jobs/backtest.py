@@ -1,0 +1,173 @@
+"""`fleetpulse backtest`: the alerting logic over a recorded or hand-written log, without a broker.
+
+    file -> lines and ticks -> blocks -> liveness, shard by shard -> fleet stage -> events -> file
+
+It runs the very functions that the Flink job runs. While the engine is down (`engine` lines) the
+log goes on: what it missed is read as one backlog when it starts, from its state's bytes.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from jobs.backtest_blocks import BlockWriter
+from jobs.backtest_log import (
+    LineError,
+    LineType,
+    LogLine,
+    format_time,
+    parse_duration_ms,
+    parse_time_ms,
+    read_log,
+    with_ticks,
+)
+from jobs.offline_settings import offline_policy
+from jobs.settings import Settings, choose_settings_file, load_settings
+from schemas.errors import SettingsError
+from udfs.alerts import AlertRecord
+from udfs.fleet import FleetState, FleetStep, hold_while_lagging, on_transitions
+from udfs.liveness import LivenessShard, Step, on_block, on_end
+from udfs.offline_policy import OfflinePolicy
+
+BLOCK_MAX_LINES = 10_000
+TIME_FIELDS = ("time", "emitted_at", "starts_at", "escalated_at", "ends_at", "last_seen")
+
+
+@dataclass(frozen=True)
+class BacktestPlan:
+    """How a log is cut up: the events must not depend on it."""
+
+    shard_count: int = 1
+    block_max_lines: int = BLOCK_MAX_LINES
+
+
+class Backtest:
+    """Runs the pure logic over lines of a log and keeps its state between blocks.
+
+    Args:
+        policy: thresholds and channels.
+        plan: shards and block sizes.
+    """
+
+    def __init__(self, policy: OfflinePolicy, plan: BacktestPlan | None = None) -> None:
+        self._plan = plan or BacktestPlan()
+        self._policy = policy
+        self._writer = BlockWriter(self._plan.shard_count, policy.blind_after_ms)
+        self._shards = [LivenessShard.empty(shard) for shard in range(self._plan.shard_count)]
+        self._fleet = FleetState.empty(self._plan.shard_count)
+
+    def run(self, lines: Iterable[LogLine]) -> Iterator[AlertRecord]:
+        """Yield the events of a whole log, in order."""
+        block: list[LogLine] = []
+        is_down = False
+        for line in lines:
+            if line.type is not LineType.ENGINE:
+                block.append(line)
+                if len(block) >= self._plan.block_max_lines and not is_down:
+                    yield from self.take(block)
+                    block = []
+            elif line.fields["event"] == "stop" and not is_down:
+                yield from self.take(block)
+                block, is_down = [], True
+            elif line.fields["event"] == "start" and is_down:
+                is_down = False
+                self.restart()
+                self._fleet = hold_while_lagging(self._fleet, line.at_ms)
+        # A log that ends while the engine is down: nobody has read the rest.
+        yield from [] if is_down else self.take(block)
+        yield from [] if is_down else self.end()
+
+    def take(self, lines: list[LogLine]) -> list[AlertRecord]:
+        """Apply one block."""
+        events: list[AlertRecord] = []
+        if lines:
+            for shard, block in enumerate(self._writer.write(lines)):
+                step = on_block(self._shards[shard], block, self._policy)
+                events += self._settle(shard, step)
+        return events
+
+    def end(self) -> list[AlertRecord]:
+        """Settle what the end of the log settles."""
+        events: list[AlertRecord] = []
+        for shard, state in enumerate(self._shards):
+            step = on_end(state, self._policy)
+            # Nothing that still waits for a backlog to be read may be lost.
+            clock_ms = max(step.clock_ms, self._fleet.hold_until_ms or 0)
+            events += self._settle(shard, replace(step, clock_ms=clock_ms))
+        return events
+
+    def restart(self) -> None:
+        """Go on from the bytes of the state, as after a crash."""
+        self._shards = [LivenessShard.from_bytes(state.to_bytes()) for state in self._shards]
+        self._fleet = FleetState.from_bytes(self._fleet.to_bytes())
+
+    def _settle(self, shard: int, step: Step) -> list[AlertRecord]:
+        self._shards[shard] = step.state
+        done: FleetStep = on_transitions(
+            self._fleet, shard, step.transitions, step.clock_ms, self._policy
+        )
+        self._fleet = done.state
+        return done.events
+
+
+def run_backtest(
+    input_file: Path,
+    settings_file: Path | None,
+    out: Path,
+    until: str | None = None,
+    ticks: str | None = None,
+) -> int:
+    """Run the alerting logic over a log file and write each event as one JSON line.
+
+    Args:
+        input_file: JSONL, see `backtest_log`.
+        settings_file: TOML with settings; the group `offline` counts.
+        out: where the events go, in order.
+        until: time at which the log ends; its last line when None.
+        ticks: interval at which clock ticks are added, such as `5s`; none when None.
+
+    Returns:
+        How many events were written.
+
+    Raises:
+        SettingsError: a file, a line, a setting or an argument is wrong.
+    """
+    if settings_file is not None:
+        choose_settings_file(settings_file)
+    settings: Settings = load_settings()
+    log = read_log(input_file)
+    tick_ms = None if ticks is None else parse_duration_ms(ticks)
+    backtest = Backtest(offline_policy(settings.offline))
+    count = 0
+    with out.open("wb") as file:
+        for event in backtest.run(with_ticks(log, tick_ms, _until_ms(until))):
+            file.write(orjson.dumps(readable(event), option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+    return count
+
+
+def _until_ms(until: str | None) -> int | None:
+    if until is None:
+        return None
+    try:
+        return parse_time_ms(int(until) if until.isdecimal() else until)
+    except LineError as error:
+        raise SettingsError(
+            "--until",
+            value=until,
+            allowed=str(error),
+            cure="write it like 2026-01-01T14:00:00Z",
+        ) from error
+
+
+def readable(event: AlertRecord) -> dict[str, Any]:
+    """Return an event with its times as RFC 3339; it is emitted when the input clock shows it."""
+    times = {**event, "emitted_at": event["input_clock"]}
+    formatted = {
+        name: None if times[name] is None else format_time(times[name])
+        for name in (*TIME_FIELDS, "input_clock")
+    }
+    return {**event, **formatted}

@@ -1,0 +1,97 @@
+"""From lines of a backtest's log to the blocks that the liveness logic takes."""
+
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from jobs.backtest_log import LineType, LogLine, parse_time_ms
+from udfs.liveness import CONTACT_SCHEMA, DEVICE_CHANGE_SCHEMA, LivenessBlock
+from udfs.partition_clocks import partition_stretches, record_clocks
+from udfs.shards import device_hashes, shard_of
+
+GATEWAY_TAG = "via_gateway"
+TRUE_WORDS = ("true", "1", "yes")
+LOG_SCHEMA = {
+    "append_time_ms": pl.Int64,
+    "partition": pl.Int32,
+    "offset": pl.Int64,
+    "index": pl.Int64,
+}
+
+
+class BlockWriter:
+    """Numbers the records of each partition and packs lines into one block a shard.
+
+    Args:
+        shard_count: how many shards the devices are spread over.
+        blind_after_ms: silence that begins a new stretch.
+    """
+
+    def __init__(self, shard_count: int, blind_after_ms: int) -> None:
+        self._shard_count = shard_count
+        self._blind_after_ms = blind_after_ms
+        self._next_offset: Counter[int] = Counter()
+
+    def write(self, lines: list[LogLine]) -> list[LivenessBlock]:
+        """Return one block a shard; all of them see all clocks."""
+        records = [line for line in lines if line.type in (LineType.CONTACT, LineType.TICK)]
+        log = pl.DataFrame(
+            [
+                (line.at_ms, line.partition, self._offset(line.partition), index)
+                for index, line in enumerate(records)
+            ],
+            schema=LOG_SCHEMA,
+            orient="row",
+        )
+        log = log.with_columns(record_clocks(pl.col("append_time_ms")).alias("clock_ms"))
+        clocks = partition_stretches(log, self._blind_after_ms)
+        contacts = self._sharded(_contacts(records, log))
+        devices = self._sharded(_devices(lines))
+        return [
+            LivenessBlock(contacts[shard], clocks, devices[shard])
+            for shard in range(self._shard_count)
+        ]
+
+    def _offset(self, partition: int) -> int:
+        self._next_offset[partition] += 1
+        return self._next_offset[partition] - 1
+
+    def _sharded(self, frame: pl.DataFrame) -> list[pl.DataFrame]:
+        hashes = device_hashes(frame["tenant_id"].to_list(), frame["device_id"].to_list())
+        shards = pl.Series(shard_of(hashes, self._shard_count), dtype=pl.Int32)
+        return [frame.filter(shards == shard) for shard in range(self._shard_count)]
+
+
+def _contacts(records: list[LogLine], log: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        _contact_fields(line.fields) | {"index": index}
+        for index, line in enumerate(records)
+        if line.type is LineType.CONTACT
+    ]
+    said = pl.DataFrame(rows, schema=CONTACT_SCHEMA | {"index": pl.Int64})
+    placed = said.drop(*(name for name in log.columns if name != "index"))
+    return placed.join(log, on="index", maintain_order="left").select(*CONTACT_SCHEMA)
+
+
+def _contact_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    points = fields.get("points") or []
+    times_ms = [parse_time_ms(point["timestamp"]) for point in points if "timestamp" in point]
+    words = [str((point.get("tags") or {}).get(GATEWAY_TAG, "")).lower() for point in points]
+    given = {name: fields.get(name) for name in CONTACT_SCHEMA}
+    return given | {
+        "newest_point_ms": max(times_ms, default=None),
+        "is_via_gateway": any(word in TRUE_WORDS for word in words),
+    }
+
+
+def _devices(lines: list[LogLine]) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        if line.type is not LineType.DEVICE:
+            continue
+        record = line.fields.get("record")
+        fields = line.fields if record is None else record
+        place = {"is_tombstone": record is None, "append_time_ms": line.at_ms, "offset": len(rows)}
+        rows.append({name: fields.get(name) for name in DEVICE_CHANGE_SCHEMA} | place)
+    return pl.DataFrame(rows, schema=DEVICE_CHANGE_SCHEMA)

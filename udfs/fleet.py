@@ -1,0 +1,314 @@
+"""The fleet stage: all shards' transitions in one order, counted and made into events.
+
+    shard 0 ---- rows, clock --+
+    shard 1 ---- rows, clock --+--> buffer --> rows below every clock, by (time, tenant, device)
+    shard n ---- rows, clock --+                  |--> counters, emergency --> events, statuses
+
+A row waits until the clock of every shard has passed it. So counters, the emergency's instant and
+what each event says depend on the log alone: not on shards, blocks or restarts.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from udfs.alerts import (
+    AlertRecord,
+    Notice,
+    Transition,
+    device_record,
+    device_severity,
+    info_record,
+    partition_record,
+)
+from udfs.device_columns import Stage
+from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.partition_clocks import UNKNOWN_MS
+from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
+from udfs.tenant_fleet import LAST_OF_INSTANT, Emergency, Moment, TenantFleet
+from udfs.transitions import NO_TRANSITIONS, Cause, Kind
+
+STATE_VERSION = 1
+MAINTENANCE = "maintenance"
+
+StatusRecord = dict[str, Any]
+"""A record of `schemas/avro/device_status.avsc`; times are UTC ms."""
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """What the fleet stage remembers.
+
+    Args:
+        clocks_ms: progress of each shard, shape (shard_count,).
+        waiting: rows of `TRANSITION_SCHEMA` that some shard's clock has not passed.
+        tenants: counters by tenant.
+        hold_until_ms: while the input lags, nothing leaves before the clocks have passed this.
+    """
+
+    clocks_ms: tuple[int, ...]
+    waiting: pl.DataFrame
+    tenants: dict[str, TenantFleet]
+    hold_until_ms: int | None = None
+
+    @classmethod
+    def empty(cls, shard_count: int) -> "FleetState":
+        """Return the state before any input."""
+        return cls((UNKNOWN_MS,) * shard_count, NO_TRANSITIONS, {})
+
+    def to_bytes(self) -> bytes:
+        """Return the state as versioned bytes."""
+        meta = {
+            "clocks_ms": self.clocks_ms,
+            "tenants": [asdict(tenant) for tenant in self.tenants.values()],
+            "hold_until_ms": self.hold_until_ms,
+        }
+        return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "FleetState":
+        """Return what `to_bytes` wrote.
+
+        Raises:
+            StateLayoutError: a version that this release cannot restore.
+        """
+        state = unpack_state(packed)
+        if state.version != STATE_VERSION:
+            raise StateLayoutError(f"fleet state of version {state.version}")
+        tenants = [_restored_tenant(stored) for stored in state.meta["tenants"]]
+        return cls(
+            tuple(state.meta["clocks_ms"]),
+            state.frames["waiting"],
+            {tenant.tenant_id: tenant for tenant in tenants},
+            state.meta["hold_until_ms"],
+        )
+
+
+@dataclass(frozen=True)
+class FleetStep:
+    """What one message of a shard did: events and statuses in the order of the log."""
+
+    state: FleetState
+    events: list[AlertRecord]
+    statuses: list[StatusRecord]
+
+
+def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:
+    """Return the state that lets nothing leave before the input has reached `until_ms` (C7, C12).
+
+    Firings below it wait until the backlog has shown whether they were resolved meanwhile; such a
+    pair then leaves with notify=false. Identity, order and times are the same with and without.
+    """
+    held_ms = until_ms if state.hold_until_ms is None else max(until_ms, state.hold_until_ms)
+    return replace(state, hold_until_ms=held_ms)
+
+
+def on_transitions(
+    state: FleetState, shard: int, transitions: pl.DataFrame, clock_ms: int, policy: OfflinePolicy
+) -> FleetStep:
+    """Take what one shard's step gave.
+
+    Args:
+        state: before.
+        shard: number of the shard, from 0.
+        transitions: `TRANSITION_SCHEMA`, rows of one device in order.
+        clock_ms: no later row of the shard lies below it.
+        policy: thresholds and channels.
+    """
+    clocks = list(state.clocks_ms)
+    clocks[shard] = max(clocks[shard], clock_ms)
+    waiting = state.waiting
+    if not transitions.is_empty():
+        waiting = transitions if waiting.is_empty() else pl.concat([waiting, transitions])
+    low_ms = min(clocks)
+    held_ms = state.hold_until_ms
+    if held_ms is not None and low_ms < held_ms:
+        return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
+    ripe = waiting["time_ms"] < low_ms
+    account = _Account(dict(state.tenants), policy)
+    if ripe.any():
+        rows = waiting.filter(ripe).sort("time_ms", "tenant_id", "device_id", maintain_order=True)
+        for row in _without_premature(rows).iter_rows(named=True):
+            account.take(row)
+        waiting = waiting.filter(~ripe)
+    account.end_waits(below_ms=low_ms, input_clock_ms=low_ms)
+    if held_ms is not None:
+        hush_pairs(account.events, held_ms)
+    after = FleetState(tuple(clocks), waiting, account.tenants)
+    return FleetStep(after, account.events, account.statuses)
+
+
+def _without_premature(rows: pl.DataFrame) -> pl.DataFrame:
+    """Drop what says unregistered of a device that is registered at the very same instant."""
+    strange = rows["kind"] == Kind.UNREGISTERED.value
+    if not strange.any():
+        return rows
+    at = ["tenant_id", "device_id", "time_ms"]
+    registered = rows.filter(pl.col("kind") == Kind.REGISTERED.value).select(at)
+    premature = rows.filter(strange).join(registered, on=at, how="anti", maintain_order="left")
+    kept = pl.concat([rows.filter(~strange), premature])
+    return kept.sort("time_ms", "tenant_id", "device_id", maintain_order=True)
+
+
+def hush_pairs(events: list[AlertRecord], held_ms: int) -> None:
+    """Set notify=false on episodes that began and ended before `held_ms`, in place."""
+    begun = {event["episode_id"] for event in events if event["seq"] == 1}
+    over = {e["episode_id"] for e in events if e["status"] == "resolved" and e["time"] < held_ms}
+    for event in events:
+        if event["episode_id"] in begun & over:
+            event["notify"] = False
+
+
+class _Account:
+    """Applies rows in order to the tenants' fleets and collects what follows."""
+
+    def __init__(self, tenants: dict[str, TenantFleet], policy: OfflinePolicy) -> None:
+        self.tenants = tenants
+        self.policy = policy
+        self.events: list[AlertRecord] = []
+        self.statuses: list[StatusRecord] = []
+        self._clearing = {id_ for id_, t in tenants.items() if t.clear_since_ms is not None}
+
+    def take(self, row: Transition) -> None:
+        """Apply one row."""
+        if self._clearing:
+            self.end_waits(row["time_ms"], row["input_clock_ms"])
+        if row["kind"] in (Kind.BLIND, Kind.HEARD, Kind.GAP):
+            self.events.append(partition_record(row, self.policy))
+            return
+        if row["kind"] in (Kind.UNREGISTERED, Kind.OVERDUE):
+            self.events.append(info_record(row))
+            return
+        tenant = self.tenants.get(row["tenant_id"]) or TenantFleet(row["tenant_id"])
+        if row["seq"] > 0:
+            self.events.append(device_record(row, _notice(tenant, row, self.policy)))
+        status = status_record(row)
+        if status is not None:
+            self.statuses.append(status)
+        self._count(tenant, row)
+
+    def end_waits(self, below_ms: int, input_clock_ms: int) -> None:
+        """End the emergencies that stayed clear long enough before an instant."""
+        hold_ms = self.policy.resolve_hold_ms
+        waits = [((self.tenants[id_].clear_since_ms or 0) + hold_ms, id_) for id_ in self._clearing]
+        for end_ms, tenant_id in sorted(wait for wait in waits if wait[0] < below_ms):
+            tenant = self.tenants[tenant_id]
+            self._end(tenant, (end_ms, LAST_OF_INSTANT), min(input_clock_ms, below_ms), None)
+
+    def _count(self, tenant: TenantFleet, row: Transition) -> None:
+        moment: Moment = row["time_ms"], row["device_id"]
+        delta = row["monitored_delta"], row["offline_delta"]
+        if delta != (0, 0):
+            tenant = tenant.counted(row["device_id"], *delta)
+        if tenant.emergency is not None and tenant.monitored_count == 0:
+            self._end(tenant, moment, row["input_clock_ms"], Cause.NO_MONITORED_DEVICES)
+            return
+        # A change of the registry alone never fires: only a device that falls silent does.
+        is_rise = row["kind"] == Kind.WARNING and row["offline_delta"] > 0
+        if tenant.emergency is None and is_rise and tenant.is_emergency_reached(self.policy):
+            tenant, event = tenant.with_emergency(moment, row["input_clock_ms"], self.policy)
+            self.events.append(event)
+        self._keep(tenant.watched_clear(row["time_ms"], self.policy))
+
+    def _end(
+        self, tenant: TenantFleet, moment: Moment, input_clock_ms: int, reason: Cause | None
+    ) -> None:
+        ended, event = tenant.without_emergency(moment, input_clock_ms, self.policy, reason)
+        self.events.append(event)
+        self._keep(ended)
+
+    def _keep(self, tenant: TenantFleet) -> None:
+        self.tenants[tenant.tenant_id] = tenant
+        if tenant.clear_since_ms is None:
+            self._clearing.discard(tenant.tenant_id)
+        else:
+            self._clearing.add(tenant.tenant_id)
+
+
+def _notice(tenant: TenantFleet, row: Transition, policy: OfflinePolicy) -> Notice:
+    """Return whether a device's event is told: firings by what fires now, ends by what was told."""
+    if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
+        return _end_notice(tenant, row, policy)
+    channels = policy.channels_of(device_severity(row["stage"]))
+    suppressed_by = [tenant.emergency.event_id] if tenant.emergency is not None else []
+    if row["is_in_maintenance"]:
+        suppressed_by.append(MAINTENANCE)
+    return Notice(not suppressed_by, channels, tuple(suppressed_by))
+
+
+def _end_notice(tenant: TenantFleet, row: Transition, policy: OfflinePolicy) -> Notice:
+    """Return the notice of an end: each channel that got the firing gets it, no other (C6)."""
+    rungs = [(Severity.WARNING, row["starts_ms"])]
+    if row["stage"] == Stage.CRITICAL:
+        rungs.append((Severity.CRITICAL, row["escalated_ms"]))
+    told: list[str] = []
+    silent: list[str] = []
+    suppressed_by: list[str] = []
+    for severity, instant_ms in rungs:
+        cause = tenant.covering((instant_ms, row["device_id"]))
+        is_hushed = severity is Severity.CRITICAL and row["is_hushed"]
+        if cause is None and not is_hushed:
+            told += policy.channels_of(severity)
+            continue
+        silent += policy.channels_of(severity)
+        suppressed_by += [cause.event_id] if cause is not None else []
+        suppressed_by += [MAINTENANCE] if is_hushed else []
+    if told:
+        return Notice(is_told=True, channels=tuple(dict.fromkeys(told)))
+    return Notice(
+        is_told=False,
+        channels=tuple(dict.fromkeys(silent)),
+        suppressed_by=tuple(dict.fromkeys(suppressed_by)),
+    )
+
+
+def status_record(row: Transition) -> StatusRecord | None:
+    """Return the live twin of a device after a row; None for a device that was never there."""
+    is_unknown = row["last_seen_ms"] is None and row["stage"] == Stage.NONE
+    if is_unknown and row["kind"] == Kind.REGISTERED:
+        return None
+    has_ended = row["kind"] == Kind.RESOLVED
+    last_seen_ms = row["ends_ms"] if has_ended else row["last_seen_ms"]
+    return {
+        "tenant_id": row["tenant_id"],
+        "device_id": row["device_id"],
+        "status": _status(row),
+        "status_since": row["time_ms"],
+        "last_seen": row["start_ms"] if last_seen_ms is None else last_seen_ms,
+        "hardware_revision": row["hardware_revision"],
+        "firmware_version": row["firmware_version"],
+        "model_version": row["model_version"],
+        "deployment_group": row["deployment_group"],
+        "site": row["site"],
+    }
+
+
+def _status(row: Transition) -> str:
+    if row["kind"] == Kind.REMOVED:
+        return "decommissioned"
+    if row["is_in_maintenance"]:
+        return MAINTENANCE
+    if row["kind"] == Kind.RESOLVED or row["stage"] == Stage.NONE:
+        return "online"
+    return device_severity(row["stage"]).value
+
+
+def _restored_tenant(stored: dict[str, Any]) -> TenantFleet:
+    emergency = stored["emergency"]
+    return TenantFleet(
+        **{
+            **stored,
+            "emergency": None if emergency is None else _restored_emergency(emergency),
+            "past": tuple(_restored_emergency(past) for past in stored["past"]),
+            "sample": tuple(stored["sample"]),
+        }
+    )
+
+
+def _restored_emergency(stored: dict[str, Any]) -> Emergency:
+    begun_ms, begun_by = stored["begun"]
+    ended = stored["ended"]
+    return Emergency(
+        (begun_ms, begun_by), stored["event_id"], ended=None if ended is None else tuple(ended)
+    )

@@ -1,0 +1,152 @@
+"""The counters of one tenant's fleet, and its emergency (C5).
+
+M >= need(N), on a rise of M     -> fires, once
+M <= clear_level(N) for 300 s    -> resolves; any M above it in between begins the wait anew
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from udfs.alerts import AlertRecord, Episode, Head, Notice, Rule, Status, alert_record
+from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.transitions import Cause
+
+SAMPLE_MAX_DEVICES = 20
+PAST_MAX_EMERGENCIES = 64
+"""How many ended emergencies a tenant remembers, to know which firings nobody was told of."""
+LAST_OF_INSTANT = "\U0010ffff"
+"""Sorts after every device id: an end that comes after all that fell on its instant."""
+
+Moment = tuple[int, str]
+"""Instant (UTC ms) and device: the order in which transitions of a tenant take place."""
+
+
+@dataclass(frozen=True)
+class Emergency:
+    """One emergency, from just after `begun` to `ended`, inclusive."""
+
+    begun: Moment
+    event_id: str
+    ended: Moment | None = None
+
+    @property
+    def start_ms(self) -> int:
+        """Return the exact instant at which M reached its need."""
+        return self.begun[0]
+
+    def covers(self, moment: Moment) -> bool:
+        """Return whether what took place at a moment fell into the emergency."""
+        return self.begun < moment and (self.ended is None or moment <= self.ended)
+
+
+@dataclass(frozen=True)
+class TenantFleet:
+    """One tenant's counters.
+
+    Args:
+        tenant_id: whose.
+        monitored_count: N.
+        offline_count: M, those of N in warning or critical.
+        emergency: the one that fires now.
+        clear_since_ms: since when M is at or below the clear level, while an emergency fires.
+        past: emergencies that ended, oldest first.
+        sample: the devices that went offline last and are so still.
+    """
+
+    tenant_id: str
+    monitored_count: int = 0
+    offline_count: int = 0
+    emergency: Emergency | None = None
+    clear_since_ms: int | None = None
+    past: tuple[Emergency, ...] = ()
+    sample: tuple[str, ...] = ()
+
+    def counted(self, device_id: str, monitored_delta: int, offline_delta: int) -> "TenantFleet":
+        """Return the fleet after one transition of a device."""
+        monitored_count = self.monitored_count + monitored_delta
+        offline_count = self.offline_count + offline_delta
+        assert 0 <= offline_count <= monitored_count, f"M and N of {self.tenant_id}"
+        sample = self.sample
+        if offline_delta > 0:
+            sample = (*sample, device_id)[-SAMPLE_MAX_DEVICES:]
+        elif offline_delta < 0 and device_id in sample:
+            sample = tuple(offline for offline in sample if offline != device_id)
+        return TenantFleet(
+            self.tenant_id,
+            monitored_count,
+            offline_count,
+            self.emergency,
+            self.clear_since_ms,
+            self.past,
+            sample,
+        )
+
+    def is_emergency_reached(self, policy: OfflinePolicy) -> bool:
+        """Return whether so many are offline that a rise of M fires."""
+        has_fleet = self.monitored_count >= 2  # noqa: PLR2004 - one device is no fleet (C5)
+        return has_fleet and self.offline_count >= policy.need(self.monitored_count)
+
+    def watched_clear(self, time_ms: int, policy: OfflinePolicy) -> "TenantFleet":
+        """Return the fleet with the wait for the end of its emergency begun, kept or broken."""
+        if self.emergency is None:
+            return self
+        is_clear = self.offline_count <= policy.clear_level(self.monitored_count)
+        if not is_clear:
+            return self if self.clear_since_ms is None else replace(self, clear_since_ms=None)
+        return self if self.clear_since_ms is not None else replace(self, clear_since_ms=time_ms)
+
+    def covering(self, moment: Moment) -> Emergency | None:
+        """Return the emergency into which a moment fell."""
+        if self.emergency is not None and self.emergency.covers(moment):
+            return self.emergency
+        return next((past for past in reversed(self.past) if past.covers(moment)), None)
+
+    def with_emergency(
+        self, moment: Moment, input_clock_ms: int, policy: OfflinePolicy
+    ) -> tuple["TenantFleet", AlertRecord]:
+        """Return the fleet with an emergency that fires at a moment, and its event."""
+        episode = _episode(self.tenant_id, moment[0])
+        head = Head(episode, 1, Status.FIRING, Severity.EMERGENCY, moment[0], input_clock_ms)
+        fleet = replace(self, emergency=Emergency(moment, episode.event_id(1)))
+        return fleet, self._record(head, policy, starts_at=moment[0])
+
+    def without_emergency(
+        self, moment: Moment, input_clock_ms: int, policy: OfflinePolicy, reason: Cause | None
+    ) -> tuple["TenantFleet", AlertRecord]:
+        """Return the fleet with its emergency ended at a moment, and the event that tells it."""
+        emergency = self.emergency
+        assert emergency is not None, "only what fires can end"
+        episode = _episode(self.tenant_id, emergency.start_ms)
+        head = Head(episode, 2, Status.RESOLVED, Severity.EMERGENCY, moment[0], input_clock_ms)
+        past = (*self.past, replace(emergency, ended=moment))[-PAST_MAX_EMERGENCIES:]
+        record = self._record(
+            head,
+            policy,
+            starts_at=emergency.start_ms,
+            ends_at=moment[0],
+            previous_severity=Severity.EMERGENCY.value,
+            reason=None if reason is None else reason.value,
+        )
+        return replace(self, emergency=None, clear_since_ms=None, past=past), record
+
+    def _record(self, head: Head, policy: OfflinePolicy, **rest: Any) -> AlertRecord:
+        monitored, offline = self.monitored_count, self.offline_count
+        ratio = offline / monitored if monitored > 0 else 0.0
+        counts = {
+            "monitored": monitored,
+            "offline": offline,
+            "ratio": ratio,
+            "sample_devices": list(self.sample),
+        }
+        return alert_record(
+            head,
+            Notice(is_told=True, channels=policy.channels_of(Severity.EMERGENCY)),
+            value=ratio,
+            counts=counts,
+            summary=f"{offline} of {monitored} devices of {self.tenant_id} are offline.",
+            **rest,
+        )
+
+
+def _episode(tenant_id: str, start_ms: int) -> Episode:
+    return Episode(tenant_id, Rule.FLEET_OFFLINE, f"tenant/{tenant_id}", start_ms)
