@@ -31,6 +31,7 @@ MANAGED_MB_PER_SLOT = 48
 SLOTS_PER_PARALLELISM = 8
 """Room for the jobs of a later day: a slot that nobody uses costs only its managed memory."""
 REST_TIMEOUT_S = 5
+ENDED_STATES = ("FAILED", "CANCELED", "FINISHED")
 
 EXPORTED = (
     "java.rmi/sun.rmi.registry",
@@ -207,3 +208,13 @@ def running_jobs(settings: Settings) -> dict[str, str]:
     """
     jobs = ask_flink(settings, "/jobs/overview")["jobs"]
     return {job["name"]: job["state"] for job in sorted(jobs, key=lambda job: job["start-time"])}
+
+
+def live_jobs(settings: Settings) -> set[str]:
+    """Return the names of the jobs that the cluster runs or is about to run.
+
+    Raises:
+        Unavailable: the cluster does not answer.
+    """
+    jobs = ask_flink(settings, "/jobs/overview")["jobs"]
+    return {job["name"] for job in jobs if job["state"] not in ENDED_STATES}

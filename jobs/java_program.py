@@ -81,7 +81,8 @@ def kafka_format_program(settings: Settings) -> Program:
 def kafka_program(settings: Settings) -> Program:
     """Return the broker."""
     config = str(write_kafka_config(settings))
-    argv = [*_kafka_java(settings, f"-Xmx{KAFKA_HEAP_MB}m", "-Xms128m"), "kafka.Kafka", config]
+    options = [f"-Xmx{KAFKA_HEAP_MB}m", "-Xms128m", "-XX:+UseSerialGC"]
+    argv = [*_kafka_java(settings, *options), "kafka.Kafka", config]
     return Program("kafka", argv, inherited_environment())
 
 

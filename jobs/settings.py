@@ -136,7 +136,7 @@ class StackSettings(Group):
     flink_rpc_port: Port = 18089
     metrics_port: Port = 18084
     """First of a few consecutive ports that serve Prometheus metrics."""
-    start_timeout_s: float = Field(120.0, gt=0)
+    start_timeout_s: float = Field(180.0, gt=0)
 
 
 FOLLOWED_PORTS = (

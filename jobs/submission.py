@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs import aggregate_job, offline_job
+from jobs.flink_cluster import live_jobs
 from jobs.settings import Settings
 from jobs.topic_admin import check_topics
 
@@ -15,7 +16,7 @@ SUBMIT: dict[str, Callable[[Settings, str | None], str]] = {
 
 
 def submit_jobs(settings: Settings) -> list[str]:
-    """Submit all jobs and return their ids.
+    """Submit the jobs that do not run yet and return their ids.
 
     Raises:
         SettingsError: a topic is missing or has the wrong settings, or a schema is refused.
@@ -23,11 +24,13 @@ def submit_jobs(settings: Settings) -> list[str]:
     """
     check_topics(settings.kafka)
     submitted = _read_ids(settings)
-    for name, submit in SUBMIT.items():
+    # A second copy of a running job would read with the same transactional ids.
+    missing = [name for name in SUBMIT if name not in live_jobs(settings)]
+    for name in missing:
         restore_path = newest_checkpoint(settings.stack.data_dir, submitted.get(name))
-        submitted[name] = submit(settings, restore_path)
+        submitted[name] = SUBMIT[name](settings, restore_path)
         _ids_path(settings).write_text(json.dumps(submitted), encoding="utf-8")
-    return [submitted[name] for name in SUBMIT]
+    return [submitted[name] for name in missing]
 
 
 def newest_checkpoint(data_dir: Path, job_id: str | None) -> str | None:

@@ -33,8 +33,8 @@ def main() -> int:
     from jobs.submission import submit_jobs  # noqa: PLC0415 - PyFlink reads the environment then
 
     try:
-        for job_id in submit_jobs(load_settings()):
-            print(job_id)
+        job_ids = submit_jobs(load_settings())
+        print("\n".join(job_ids) or "every job is running already")
     except FleetpulseError as error:
         print(f"fleetpulse submit: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
