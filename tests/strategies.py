@@ -99,14 +99,20 @@ def telemetry_logs(draw: st.DrawFn, max_size: int = 12) -> list[LogEntry]:
 
 
 @st.composite
-def alert_logs(draw: st.DrawFn, partition_count: int = 2, device_count: int = 6) -> list[Entry]:
+def alert_logs(draw: st.DrawFn, *, has_partial_blindness: bool = True) -> list[Entry]:
     """Draw half an hour of a small fleet: silences, copies, blind stretches, decommissioning.
 
-    Ticks come every 5 s on every partition but in blind stretches, and go on for a minute after all
-    else, so that no decision lies at the very end of the log.
+    Ticks come every 5 s on both partitions but in blind stretches, and go on for a minute after all
+    else. Nobody is decommissioned in a blind stretch: the contract does not say when that counts.
+
+    Args:
+        draw: of hypothesis.
+        has_partial_blindness: whether one partition may be blind while the other speaks.
     """
+    partition_count, device_count = 2, 6
     first_ms, last_ms = NOON_MS, NOON_MS + draw(st.integers(600, 2400)) * SECOND_MS
-    blind = draw(st.lists(_blind_stretches(partition_count, first_ms, last_ms), max_size=2))
+    where = st.none() | st.integers(0, 1) if has_partial_blindness else st.none()
+    blind = draw(st.lists(_blind_stretches(where, first_ms, last_ms), max_size=2))
     spoken: list[list[tuple[int, int, Contact | Tick]]] = [[] for _ in range(partition_count)]
     log: list[Entry] = []
 
@@ -117,10 +123,11 @@ def alert_logs(draw: st.DrawFn, partition_count: int = 2, device_count: int = 6)
         tenant, device = f"t{index % 2}", f"d{index}"
         partition = draw(st.integers(0, partition_count - 1))
         interval_s = draw(st.sampled_from([60, 60, 60, 180]))
-        log.append(Registration(first_ms + 1, tenant, device, report_interval_s=interval_s))
+        log.append(Registration(first_ms + 1, tenant, device, "provisioned", interval_s))
         if draw(st.integers(0, 9)) == 0:
             gone_ms = draw(st.integers(first_ms + 2, last_ms))
-            log.append(Registration(gone_ms, tenant, device, status=None))
+            if not is_blind(partition, gone_ms):
+                log.append(Registration(gone_ms, tenant, device, status=None))
         for at_ms, sequence in draw(_contact_times(first_ms, last_ms)):
             if not is_blind(partition, at_ms):
                 contact = Contact(at_ms, partition, 0, tenant, device, "boot", sequence)
@@ -135,15 +142,14 @@ def alert_logs(draw: st.DrawFn, partition_count: int = 2, device_count: int = 6)
 
 
 def _blind_stretches(
-    partition_count: int, first_ms: int, last_ms: int
+    where: st.SearchStrategy[int | None], first_ms: int, last_ms: int
 ) -> st.SearchStrategy[tuple[int | None, int, int]]:
     """Draw a stretch without records, on one partition or on all (None)."""
     starts = st.integers(first_ms // SECOND_MS + 60, last_ms // SECOND_MS - 30)
     lengths = st.integers(20, 400)
-    partitions = st.none() | st.integers(0, partition_count - 1)
     return st.builds(
         lambda p, start, length: (p, start * SECOND_MS, (start + length) * SECOND_MS),
-        partitions,
+        where,
         starts,
         lengths,
     )

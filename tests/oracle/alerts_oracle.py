@@ -26,7 +26,6 @@ class OfflineRules:
     late_report_interval_ms: int = 120_000
     blind_after_ms: int = 30_000
     blind_grace_ms: int = 120_000
-    cold_start_ms: int = 300_000
     resolve_hold_ms: int = 300_000
 
 
@@ -234,7 +233,6 @@ class DeviceWatch:
         allowed_ms = interval_ms if interval_ms > rules.late_report_interval_ms else 0
         after_ms = partition.after_silence_ms
         warning_ms = after_ms(last_seen.at_ms, allowed_ms + rules.warning_after_ms)
-        warning_ms = max(warning_ms, after_ms(partition.first_ms, rules.cold_start_ms))
         warning_ms = partition.after_grace_ms(warning_ms, rules.blind_grace_ms)
         critical_ms = after_ms(last_seen.at_ms, allowed_ms + rules.critical_after_ms)
         return warning_ms, max(warning_ms, critical_ms)

@@ -6,8 +6,10 @@ stage of every device at each step. Rules C5 (emergency), C6 (channels), C7 (who
 Readings of the contract where it leaves a choice:
 - Only a device that goes offline is a rise of M; the end of a partition's blindness is not.
 - The transition that raises the emergency is told; those after it are suppressed.
-- A resolve goes to the channels whose firing was told, even during an emergency; else to nobody.
-- A hold that ends at the instant of a transition ends first.
+- A resolve goes to the channels whose firing was told, even during an emergency. When none was, it
+  names the channels of the firings and what kept them silent, and is not told either.
+- As a record wins over an alert of its instant, a transition at the end of a hold still breaks it.
+- `suppressed_by` names the emergency by the id of its firing event.
 - Events later than the slowest partition that still speaks are not known yet.
 """
 
@@ -88,7 +90,9 @@ class DeviceStage:
     severity: str | None = None
     told: list[str] = field(default_factory=list)
     """Channels that were told of the running episode."""
-    starts_at_ms: int = 0
+    silent: list[str] = field(default_factory=list)
+    """Channels whose firing was suppressed."""
+    suppressed_by: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -123,7 +127,7 @@ class TenantWatch:
             if transition is not None:
                 self._apply(transition)
             self._judge_calm(at_ms)
-        self._end_hold(known_until_ms(self._partitions, self._rules))
+        self._end_hold(known_until_ms(self._partitions, self._rules) + 1)
         return self._events
 
     def _apply(self, transition: Transition) -> None:
@@ -150,13 +154,19 @@ class TenantWatch:
         """Write the event of one device."""
         is_resolved = transition.kind == "resolved"
         if transition.kind == "warning":
-            device.told, device.starts_at_ms = [], transition.starts_at_ms
+            device.told, device.silent, device.suppressed_by = [], [], []
         severity = device.severity if is_resolved else transition.kind
         assert severity is not None
-        notify = len(device.told) > 0 if is_resolved else self._emergency is None
-        channels = list(device.told) if is_resolved else CHANNELS[severity]
-        if notify and not is_resolved:
-            device.told += CHANNELS[severity]
+        if is_resolved:
+            notify = len(device.told) > 0
+            channels = list(device.told if notify else device.silent)
+            suppressed_by = [] if notify else list(device.suppressed_by)
+        else:
+            notify, channels, suppressed_by = self._emergency is None, CHANNELS[severity], []
+            if not notify:
+                suppressed_by = [self._suppressor()]
+                device.suppressed_by += [i for i in suppressed_by if i not in device.suppressed_by]
+            (device.told if notify else device.silent).extend(channels)
         self._events.append(
             self._identity("device-offline", f"device/{transition.device_id}", transition)
             | {
@@ -167,7 +177,7 @@ class TenantWatch:
                 "last_seen": transition.last_seen_ms,
                 "notify": notify,
                 "channels": channels,
-                "suppressed_by": [] if notify else self._suppressor(),
+                "suppressed_by": suppressed_by,
                 "blind_seconds": transition.blind_ms / 1000,
                 "counts": None,
             }
@@ -198,12 +208,12 @@ class TenantWatch:
         )
 
     def _end_hold(self, now_ms: int) -> None:
-        """End the emergency if it was calm for long enough by now."""
+        """End the emergency if it was calm for long enough before now."""
         emergency = self._emergency
         if emergency is None or emergency.calm_since_ms is None:
             return
         ends_at_ms = emergency.calm_since_ms + self._rules.resolve_hold_ms
-        if ends_at_ms <= now_ms:
+        if ends_at_ms < now_ms:
             self._tell_fleet("resolved", ends_at_ms)
             self._emergency = None
 
@@ -229,12 +239,10 @@ class TenantWatch:
     def _is_away(self, partition: int, now_ms: int) -> bool:
         return any(start <= now_ms < end for start, end in self._away[partition])
 
-    def _suppressor(self) -> list[str]:
-        if self._emergency is None:
-            return []
-        subject = f"tenant/{self._tenant_id}"
-        event = self._named("fleet-offline", subject, self._emergency.start_ms, 1)
-        return [event["episode_id"]]
+    def _suppressor(self) -> str:
+        assert self._emergency is not None
+        subject, start_ms = f"tenant/{self._tenant_id}", self._emergency.start_ms
+        return str(self._named("fleet-offline", subject, start_ms, 1)["id"])
 
     def _identity(self, rule: str, subject: str, transition: Transition) -> Alert:
         named = self._named(rule, subject, transition.last_seen_ms, transition.seq)

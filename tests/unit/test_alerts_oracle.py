@@ -227,9 +227,9 @@ def test_during_an_emergency_new_device_events_are_suppressed_and_told_ones_are_
     by = {(e["subject"], e["status"], e["severity"]): e for e in events}
     assert by["device/d3", "firing", "warning"]["notify"]
     late = by["device/e", "firing", "warning"]
-    assert (late["notify"], late["suppressed_by"]) == (False, [fleet["episode_id"]])
+    assert (late["notify"], late["suppressed_by"]) == (False, [fleet["id"]])
     critical = by["device/d1", "firing", "critical"]
-    assert (critical["notify"], critical["suppressed_by"]) == (False, [fleet["episode_id"]])
+    assert (critical["notify"], critical["suppressed_by"]) == (False, [fleet["id"]])
     resolved = by["device/d1", "resolved", "critical"]
     assert (resolved["notify"], resolved["channels"]) == (True, ["email"])
 
