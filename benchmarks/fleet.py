@@ -133,7 +133,9 @@ def build_fleet(plan: FleetPlan) -> Fleet:
     )
 
 
-def device_record(fleet: Fleet, index: int, *, report_interval_s: int) -> Record:
+def device_record(
+    fleet: Fleet, index: int, *, report_interval_s: int, is_commissioned: bool = True
+) -> Record:
     """Return the record of one device for the topic `devices`."""
     return {
         "tenant_id": fleet.plan.tenant_id,
@@ -142,7 +144,7 @@ def device_record(fleet: Fleet, index: int, *, report_interval_s: int) -> Record
         "firmware_version": FIRMWARE_VERSIONS[fleet.firmware_index[index]],
         "model_version": MODEL_VERSIONS[fleet.model_index[index]],
         "deployment_group": DEPLOYMENT_GROUPS[fleet.group_index[index]],
-        "status": "active",
+        "status": "active" if is_commissioned else "provisioned",
         "last_seen": None,
         "certificate_serial": None,
         "report_interval_s": report_interval_s,

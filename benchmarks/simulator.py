@@ -124,7 +124,12 @@ class FleetSender:
         interval_s = report_interval_s(fleet.plan, self._settings.fleet.speed)
         schema_id = registered_schema_id(self._settings, Topic.DEVICES)
         for index, device_id in enumerate(fleet.device_ids):
-            record = device_record(fleet, index, report_interval_s=interval_s)
+            record = device_record(
+                fleet,
+                index,
+                report_interval_s=interval_s,
+                is_commissioned=not self._script.is_uncommissioned[index],
+            )
             self._produce(
                 Topic.DEVICES,
                 device_key(fleet.plan.tenant_id, device_id),
