@@ -16,6 +16,12 @@ SHIPPED_PACKAGES = ("jobs", "schemas", "udfs", "sinks")
 STATE_CACHE_MAX_ENTRIES = 10_000
 
 
+PYTHON_OPTIONS = {
+    "python.state.cache-size": str(STATE_CACHE_MAX_ENTRIES),
+}
+"""What every Python worker of ours runs with."""
+
+
 def table_environment(
     settings: Settings, job_name: str, restore_path: str | None = None
 ) -> StreamTableEnvironment:
@@ -70,7 +76,7 @@ def _flink_options(settings: Settings, job_name: str, restore_path: str | None) 
         "python.fn-execution.bundle.size": str(flink.block_max_messages),
         "python.fn-execution.bundle.time": str(flink.block_max_age_ms),
         "python.fn-execution.arrow.batch.size": str(flink.block_max_messages),
-        "python.state.cache-size": str(STATE_CACHE_MAX_ENTRIES),
+        **PYTHON_OPTIONS,
         "execution.checkpointing.interval": f"{flink.checkpoint_interval_ms} ms",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         # Shard payloads are large and rarely touched twice: keep them in the heap, not in RocksDB.

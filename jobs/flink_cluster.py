@@ -129,6 +129,11 @@ def flink_environment(settings: Settings) -> dict[str, str]:
         "FLINK_PLUGINS_DIR": str(home / "plugins"),
         "FLINK_LOG_DIR": str(directory / "log"),
         "JAVA_HOME": str(engine_java().parent.parent),
+        # Python workers inherit these. Each slot is one thread of work: more threads of Polars
+        # would only fight over the cores. A bad message makes the reader panic: that is handled,
+        # and a backtrace each time is slow and fills the log.
+        "POLARS_MAX_THREADS": "1",
+        "RUST_BACKTRACE": "0",
     }
 
 

@@ -59,4 +59,4 @@ class AggregateShards(KeyedProcessFunction):
         step = on_batches(state, frames["batches"], frames["points"], self.policy)
         self.dedup.update(step.state.to_bytes())
         for message in window_messages(step.deltas, shard, self.windows_schema_id):
-            yield Row(self.windows_topic, message.key, message.value, None)
+            yield Row(self.windows_topic, message.key, message.value, {})

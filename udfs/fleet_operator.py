@@ -61,4 +61,4 @@ class WatchFleet(KeyedProcessFunction):
 
     def _row(self, topic: Topic, key: bytes, record: dict[str, Any]) -> Row:
         name, schema_id = self.topics[topic]
-        return Row(name, key, encode_record(topic, record, schema_id), None)
+        return Row(name, key, encode_record(topic, record, schema_id), {})
