@@ -1,13 +1,13 @@
 """Kafka and the schema registry, as the simulated fleet sees them."""
 
+from contextlib import closing
+
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from jobs.settings import Settings
 from schemas.errors import SettingsError, Unavailable
-from schemas.records import schema_text
-from schemas.topics import Topic, subject_name, topic_name
+from schemas.registry import SchemaRegistry
+from schemas.topics import Topic, topic_name
 
 METADATA_TIMEOUT_S = 10.0
 SENT_TOPICS = (Topic.TELEMETRY, Topic.DEVICES)
@@ -54,14 +54,9 @@ def registered_schema_id(settings: Settings, topic: Topic) -> int:
     """Return the registry's id of a topic's schema, registering it when it is new.
 
     Raises:
-        Unavailable: the registry does not answer, or refuses the schema.
+        Unavailable: the registry does not answer.
+        SettingsError: it refuses the schema.
     """
-    subject = subject_name(topic, settings.kafka.topic_prefix)
-    client = SchemaRegistryClient(
-        {"url": settings.registry.url, "timeout": settings.registry.timeout_s}
-    )
-    try:
-        return int(client.register_schema(subject, Schema(schema_text(topic), "AVRO")))
-    except (SchemaRegistryError, OSError) as error:
-        address = settings.registry.url
-        raise Unavailable(f"simulator: the schema registry at {address}: {error}") from error
+    registry = SchemaRegistry(settings.registry.url, settings.registry.timeout_s)
+    with closing(registry):
+        return registry.register(topic, settings.kafka.topic_prefix)

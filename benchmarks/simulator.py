@@ -169,6 +169,7 @@ class FleetSender:
             Unavailable: some messages were given up.
         """
         self._flush()
+        self._producer.close()
         counts = self._books.counts
         elapsed_s = round(self._elapsed_s(), 3)
         write_summary(self._run_dir / SUMMARY_FILE, counts, elapsed_s=elapsed_s)

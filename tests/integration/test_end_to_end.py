@@ -32,11 +32,13 @@ from tests.oracle.alerts_oracle import (
 from tests.oracle.fleet_oracle import alerts_of, known_until_ms
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SEED = 7
 SENDING_S = 60.0
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
+"""For one step; a machine that is busy with other work takes long to start Python workers."""
+POLL_INTERVAL_S = 2.0
 DEVICE_COUNT = 60
 DEVICE_WINDOW_S, GROUP_WINDOW_S = 20, 5
 RULES = OfflineRules(warning_after_ms=6_000, critical_after_ms=20_000, resolve_hold_ms=5_000)
@@ -290,4 +292,4 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     give_up_at_s = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < give_up_at_s, f"no {what} after {DEADLINE_S} s"
-        time.sleep(0.5)
+        time.sleep(POLL_INTERVAL_S)
