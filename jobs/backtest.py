@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from jobs.backtest_blocks import BlockWriter
+from jobs.backtest_blocks import BlockWriter, NumberedLine, numbered_lines
 from jobs.backtest_log import (
     LineError,
     LineType,
@@ -33,15 +33,24 @@ from udfs.liveness import LivenessShard, Step, on_block, on_end
 from udfs.offline_policy import OfflinePolicy
 
 BLOCK_MAX_LINES = 10_000
+FINE_MS = 1_000
 TIME_FIELDS = ("time", "emitted_at", "starts_at", "escalated_at", "ends_at", "last_seen")
 
 
 @dataclass(frozen=True)
 class BacktestPlan:
-    """How a log is cut up: the events must not depend on it."""
+    """How a log is cut up: nothing but `input_clock` and the delay may depend on it.
+
+    Args:
+        shard_count: how many shards the devices are spread over.
+        block_max_lines: most lines of one block.
+        fine_ms: a block with events is read again in parts down to this span, so that
+            `input_clock` is what a running engine would have seen; None to leave it.
+    """
 
     shard_count: int = 1
     block_max_lines: int = BLOCK_MAX_LINES
+    fine_ms: int | None = FINE_MS
 
 
 class Backtest:
@@ -56,60 +65,76 @@ class Backtest:
         self._plan = plan or BacktestPlan()
         self._policy = policy
         self._writer = BlockWriter(self._plan.shard_count, policy.blind_after_ms)
-        self._shards = [LivenessShard.empty(shard) for shard in range(self._plan.shard_count)]
-        self._fleet = FleetState.empty(self._plan.shard_count)
+        self.shards = [LivenessShard.empty(shard) for shard in range(self._plan.shard_count)]
+        self.fleet = FleetState.empty(self._plan.shard_count)
 
     def run(self, lines: Iterable[LogLine]) -> Iterator[AlertRecord]:
         """Yield the events of a whole log, in order."""
-        block: list[LogLine] = []
+        block: list[NumberedLine] = []
         is_down = False
-        for line in lines:
-            if line.type is not LineType.ENGINE:
-                block.append(line)
+        for numbered in numbered_lines(lines):
+            if numbered.line.type is not LineType.ENGINE:
+                block.append(numbered)
                 if len(block) >= self._plan.block_max_lines and not is_down:
                     yield from self.take(block)
                     block = []
-            elif line.fields["event"] == "stop" and not is_down:
+            elif numbered.line.fields["event"] == "stop" and not is_down:
                 yield from self.take(block)
                 block, is_down = [], True
-            elif line.fields["event"] == "start" and is_down:
+            elif numbered.line.fields["event"] == "start" and is_down:
                 is_down = False
                 self.restart()
-                self._fleet = hold_while_lagging(self._fleet, line.at_ms)
-        # A log that ends while the engine is down: nobody has read the rest.
-        yield from [] if is_down else self.take(block)
-        yield from [] if is_down else self.end()
+                self.fleet = hold_while_lagging(self.fleet, numbered.line.at_ms)
+                yield from self._apply(block)[0]
+                block = []
+        if not is_down:  # what comes while the engine is down, nobody has read
+            yield from self.take(block)
+            yield from self.end()
 
-    def take(self, lines: list[LogLine]) -> list[AlertRecord]:
-        """Apply one block."""
+    def take(self, lines: list[NumberedLine]) -> list[AlertRecord]:
+        """Apply lines; where something happens, in parts as fine as the plan wants them."""
+        if not lines:
+            return []
+        before = list(self.shards), self.fleet
+        events, is_quiet = self._apply(lines)
+        span_ms = lines[-1].line.at_ms - lines[0].line.at_ms
+        if is_quiet or self._plan.fine_ms is None or span_ms <= self._plan.fine_ms:
+            return events
+        self.shards, self.fleet = before
+        middle = len(lines) // 2
+        return self.take(lines[:middle]) + self.take(lines[middle:])
+
+    def _apply(self, lines: list[NumberedLine]) -> tuple[list[AlertRecord], bool]:
+        """Apply one block; also say whether nothing that makes an event was found."""
         events: list[AlertRecord] = []
-        if lines:
-            for shard, block in enumerate(self._writer.write(lines)):
-                step = on_block(self._shards[shard], block, self._policy)
-                events += self._settle(shard, step)
-        return events
+        is_quiet = True
+        for shard, block in enumerate(self._writer.write(lines)):
+            step = on_block(self.shards[shard], block, self._policy)
+            is_quiet &= not (step.transitions["seq"] > 0).any()
+            events += self._settle(shard, step)
+        return events, is_quiet and not events
 
     def end(self) -> list[AlertRecord]:
         """Settle what the end of the log settles."""
         events: list[AlertRecord] = []
-        for shard, state in enumerate(self._shards):
+        for shard, state in enumerate(self.shards):
             step = on_end(state, self._policy)
             # Nothing that still waits for a backlog to be read may be lost.
-            clock_ms = max(step.clock_ms, self._fleet.hold_until_ms or 0)
+            clock_ms = max(step.clock_ms, self.fleet.hold_until_ms or 0)
             events += self._settle(shard, replace(step, clock_ms=clock_ms))
         return events
 
     def restart(self) -> None:
         """Go on from the bytes of the state, as after a crash."""
-        self._shards = [LivenessShard.from_bytes(state.to_bytes()) for state in self._shards]
-        self._fleet = FleetState.from_bytes(self._fleet.to_bytes())
+        self.shards = [LivenessShard.from_bytes(state.to_bytes()) for state in self.shards]
+        self.fleet = FleetState.from_bytes(self.fleet.to_bytes())
 
     def _settle(self, shard: int, step: Step) -> list[AlertRecord]:
-        self._shards[shard] = step.state
+        self.shards[shard] = step.state
         done: FleetStep = on_transitions(
-            self._fleet, shard, step.transitions, step.clock_ms, self._policy
+            self.fleet, shard, step.transitions, step.clock_ms, self._policy
         )
-        self._fleet = done.state
+        self.fleet = done.state
         return done.events
 
 

@@ -1,12 +1,19 @@
 """From lines of a backtest's log to the blocks that the liveness logic takes."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from jobs.backtest_log import LineType, LogLine, parse_time_ms
-from udfs.liveness import CONTACT_SCHEMA, DEVICE_CHANGE_SCHEMA, LivenessBlock
+from udfs.liveness import (
+    CONTACT_SCHEMA,
+    DEVICE_CHANGE_SCHEMA,
+    NO_CONTACTS,
+    NO_DEVICE_CHANGES,
+    LivenessBlock,
+)
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.shards import device_hashes, shard_of
 
@@ -20,8 +27,26 @@ LOG_SCHEMA = {
 }
 
 
+RECORD_TYPES = (LineType.CONTACT, LineType.TICK)
+
+
+class NumberedLine(NamedTuple):
+    """A line and its offset in its partition."""
+
+    line: LogLine
+    offset: int
+
+
+def numbered_lines(lines: Iterable[LogLine]) -> Iterator[NumberedLine]:
+    """Number the records of each partition; other lines take no offset."""
+    next_offset: Counter[int] = Counter()
+    for line in lines:
+        yield NumberedLine(line, next_offset[line.partition])
+        next_offset[line.partition] += line.type in RECORD_TYPES
+
+
 class BlockWriter:
-    """Numbers the records of each partition and packs lines into one block a shard.
+    """Packs lines of a log into one block a shard.
 
     Args:
         shard_count: how many shards the devices are spread over.
@@ -31,33 +56,31 @@ class BlockWriter:
     def __init__(self, shard_count: int, blind_after_ms: int) -> None:
         self._shard_count = shard_count
         self._blind_after_ms = blind_after_ms
-        self._next_offset: Counter[int] = Counter()
 
-    def write(self, lines: list[LogLine]) -> list[LivenessBlock]:
+    def write(self, lines: list[NumberedLine]) -> list[LivenessBlock]:
         """Return one block a shard; all of them see all clocks."""
-        records = [line for line in lines if line.type in (LineType.CONTACT, LineType.TICK)]
+        records = [numbered for numbered in lines if numbered.line.type in RECORD_TYPES]
         log = pl.DataFrame(
-            [
-                (line.at_ms, line.partition, self._offset(line.partition), index)
-                for index, line in enumerate(records)
-            ],
+            {
+                "append_time_ms": [record.line.at_ms for record in records],
+                "partition": [record.line.partition for record in records],
+                "offset": [record.offset for record in records],
+                "index": range(len(records)),
+            },
             schema=LOG_SCHEMA,
-            orient="row",
         )
         log = log.with_columns(record_clocks(pl.col("append_time_ms")).alias("clock_ms"))
         clocks = partition_stretches(log, self._blind_after_ms)
-        contacts = self._sharded(_contacts(records, log))
-        devices = self._sharded(_devices(lines))
+        contacts = self._sharded(_contacts([record.line for record in records], log))
+        devices = self._sharded(_devices([numbered.line for numbered in lines]))
         return [
             LivenessBlock(contacts[shard], clocks, devices[shard])
             for shard in range(self._shard_count)
         ]
 
-    def _offset(self, partition: int) -> int:
-        self._next_offset[partition] += 1
-        return self._next_offset[partition] - 1
-
     def _sharded(self, frame: pl.DataFrame) -> list[pl.DataFrame]:
+        if frame.is_empty() or self._shard_count == 1:
+            return [frame] * self._shard_count
         hashes = device_hashes(frame["tenant_id"].to_list(), frame["device_id"].to_list())
         shards = pl.Series(shard_of(hashes, self._shard_count), dtype=pl.Int32)
         return [frame.filter(shards == shard) for shard in range(self._shard_count)]
@@ -69,6 +92,8 @@ def _contacts(records: list[LogLine], log: pl.DataFrame) -> pl.DataFrame:
         for index, line in enumerate(records)
         if line.type is LineType.CONTACT
     ]
+    if not rows:
+        return NO_CONTACTS
     said = pl.DataFrame(rows, schema=CONTACT_SCHEMA | {"index": pl.Int64})
     placed = said.drop(*(name for name in log.columns if name != "index"))
     return placed.join(log, on="index", maintain_order="left").select(*CONTACT_SCHEMA)
@@ -94,4 +119,4 @@ def _devices(lines: list[LogLine]) -> pl.DataFrame:
         fields = line.fields if record is None else record
         place = {"is_tombstone": record is None, "append_time_ms": line.at_ms, "offset": len(rows)}
         rows.append({name: fields.get(name) for name in DEVICE_CHANGE_SCHEMA} | place)
-    return pl.DataFrame(rows, schema=DEVICE_CHANGE_SCHEMA)
+    return pl.DataFrame(rows, schema=DEVICE_CHANGE_SCHEMA) if rows else NO_DEVICE_CHANGES

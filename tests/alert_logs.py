@@ -15,6 +15,8 @@ TENANT = "acme"
 TICK_MS = 5_000
 REGISTERED_AT = "11:59:59"
 Event = dict[str, Any]
+COARSE = BacktestPlan(fine_ms=None)
+FINE = BacktestPlan()
 
 
 def at(clock: str) -> int:
@@ -45,13 +47,13 @@ class AlertLog:
         """Write registry records; never active before they are seen, unless `status` says so."""
         for device_id in device_ids:
             record = {"tenant_id": tenant, "device_id": device_id, "status": "provisioned"}
-            self._add(at(when), LineType.DEVICE, 0, {"record": record | fields})
+            self.add(at(when), LineType.DEVICE, 0, {"record": record | fields})
         return self
 
     def remove(self, device_id: str, when: str) -> "AlertLog":
         """Write a tombstone."""
         fields = {"record": None, "tenant_id": TENANT, "device_id": device_id}
-        return self._add(at(when), LineType.DEVICE, 0, fields)
+        return self.add(at(when), LineType.DEVICE, 0, fields)
 
     def contact(
         self, device_id: str, *whens: str | int, partition: int = 0, **fields: Any
@@ -60,26 +62,27 @@ class AlertLog:
         for when in whens:
             time_ms = when if isinstance(when, int) else at(when)
             said = {"tenant_id": TENANT, "device_id": device_id} | fields
-            self._add(time_ms, LineType.CONTACT, partition, said)
+            self.add(time_ms, LineType.CONTACT, partition, said)
         return self
 
     def tick(self, *whens: str, partition: int = 0) -> "AlertLog":
         """Write clock ticks by hand."""
         for when in whens:
-            self._add(at(when), LineType.TICK, partition, {})
+            self.add(at(when), LineType.TICK, partition, {})
         return self
 
     def engine(self, *, stop: str, start: str) -> "AlertLog":
         """Let the engine be down for a while; Kafka goes on."""
-        self._add(at(stop), LineType.ENGINE, 0, {"event": "stop"})
-        return self._add(at(start), LineType.ENGINE, 0, {"event": "start"})
+        self.add(at(stop), LineType.ENGINE, 0, {"event": "stop"})
+        return self.add(at(start), LineType.ENGINE, 0, {"event": "start"})
 
     def outage(self, first: str, last: str, partition: int | None = None) -> "AlertLog":
         """Write no ticks inside a span."""
         self.blind.append(BlindSpan(partition, at(first), at(last)))
         return self
 
-    def _add(self, at_ms: int, kind: LineType, partition: int, fields: Any) -> "AlertLog":
+    def add(self, at_ms: int, kind: LineType, partition: int, fields: Any) -> "AlertLog":
+        """Write one line."""
         self.lines.append(LogLine(at_ms, kind, partition, fields))
         return self
 
@@ -92,7 +95,7 @@ class AlertLog:
         self, plan: BacktestPlan | None = None, policy: OfflinePolicy | None = None
     ) -> list[Event]:
         """Return all events of the log."""
-        return list(Backtest(policy or OfflinePolicy(), plan).run(self.records()))
+        return list(Backtest(policy or OfflinePolicy(), plan or COARSE).run(self.records()))
 
     def of(self, rule: str, **policy: Any) -> list[Event]:
         """Return the events of one rule."""

@@ -126,16 +126,14 @@ class LabelPool(Generic[L]):
         kept = [self.labels[code] for code in in_use.tolist() if code != NO_LABEL]
         return LabelPool(self.kind, kept), (renumbered - has_none).astype(np.int32)
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return the labels as columns, for the state's bytes."""
-        names = list(self.kind.__dataclass_fields__)
-        values = [_values(label) for label in self.labels]
-        columns = list(zip(*values, strict=True)) if values else [()] * len(names)
-        kinds = [type(field.default) for field in self.kind.__dataclass_fields__.values()]
-        schema = [pl.Int64 if kind is int else pl.String for kind in kinds]
-        return pl.DataFrame(
-            [pl.Series(n, c, d) for n, c, d in zip(names, columns, schema, strict=True)]
-        )
+    def to_values(self) -> list[tuple[Any, ...]]:
+        """Return the field values of all labels, for the state's bytes."""
+        return list(self._code_of)
+
+    @classmethod
+    def from_values(cls, kind: type[L], values: Sequence[Sequence[Any]]) -> "LabelPool[L]":
+        """Return what `to_values` wrote."""
+        return cls(kind, [kind(*value) for value in values])
 
 
 def _values(label: Claim | Twin) -> tuple[Any, ...]:
@@ -201,8 +199,8 @@ class DeviceColumns:
         self._key_bytes = None
         self.rows = np.concatenate([self.rows, fresh])
 
-    def to_frames(self) -> dict[str, pl.DataFrame]:
-        """Return everything for the state's bytes; labels out of use are left out.
+    def to_parts(self) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+        """Return columns and scalars for the state's bytes; labels out of use are left out.
 
         Rows and ids are one column of bytes each: `STORED_ROW` by row, and the keys in the same
         order, each ended by `ID_END`. It is written after every block, so it must be cheap.
@@ -211,12 +209,8 @@ class DeviceColumns:
         twins, twin = self.twins.used(self.rows["twin"])
         stored = self.rows.astype(STORED_ROW)
         stored["claim"], stored["twin"] = claim, twin
-        return {
-            "keys": _as_column(self.key_bytes()),
-            "rows": _as_column(stored.tobytes()),
-            "claims": claims.to_frame(),
-            "twins": twins.to_frame(),
-        }
+        frames = {"keys": _as_column(self.key_bytes()), "rows": _as_column(stored.tobytes())}
+        return frames, {"claims": claims.to_values(), "twins": twins.to_values()}
 
     def key_bytes(self) -> bytes:
         """Return all keys as bytes, computed once for each set of devices."""
@@ -225,12 +219,12 @@ class DeviceColumns:
         return self._key_bytes
 
     @classmethod
-    def from_frames(cls, frames: dict[str, pl.DataFrame]) -> "DeviceColumns":
-        """Return what `to_frames` wrote."""
+    def from_parts(cls, frames: dict[str, pl.DataFrame], meta: dict[str, Any]) -> "DeviceColumns":
+        """Return what `to_parts` wrote."""
         rows = np.frombuffer(_from_column(frames["rows"]), STORED_ROW).astype(DEVICE_ROW)
         keys = _from_column(frames["keys"]).decode().split(ID_END)[:-1]
-        claims = LabelPool(Claim, [Claim(*row) for row in frames["claims"].iter_rows()])
-        twins = LabelPool(Twin, [Twin(*row) for row in frames["twins"].iter_rows()])
+        claims = LabelPool.from_values(Claim, meta["claims"])
+        twins = LabelPool.from_values(Twin, meta["twins"])
         return cls.restored(keys, rows, claims, twins)
 
 

@@ -22,6 +22,7 @@ from udfs.device_columns import DeviceColumns
 from udfs.liveness_step import ShardStep
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import (
+    PARTITION_ROW,
     STRETCH_SCHEMA,
     UNKNOWN_MS,
     Rows,
@@ -108,15 +109,14 @@ class LivenessShard:
 
     def to_bytes(self) -> bytes:
         """Return the state as versioned bytes."""
-        names = self.partitions.dtype.names or ()
-        partitions = {name: np.ascontiguousarray(self.partitions[name]) for name in names}
-        frames = {
-            **self.devices.to_frames(),
-            "partitions": pl.DataFrame(partitions),
-            "pending": self.pending.to_frame(),
-            "pending_twins": self.pending.twins.to_frame(),
+        frames, labels = self.devices.to_parts()
+        meta = {
+            **labels,
+            "partitions": self.partitions.tolist(),
+            "pending": self.pending.to_values(),
+            "start_ms": self.start_ms,
+            "is_speaker": self.is_speaker,
         }
-        meta = {"start_ms": self.start_ms, "is_speaker": self.is_speaker}
         return pack_state(STATE_VERSION, frames, meta)
 
     @classmethod
@@ -129,13 +129,11 @@ class LivenessShard:
         state = unpack_state(packed)
         if state.version != STATE_VERSION:
             raise StateLayoutError(f"liveness state of version {state.version}")
-        partitions = np.zeros(len(state.frames["partitions"]), empty_partitions().dtype)
-        for name in partitions.dtype.names or ():
-            partitions[name] = state.frames["partitions"][name].to_numpy()
+        partitions = [tuple(partition) for partition in state.meta["partitions"]]
         return cls(
-            DeviceColumns.from_frames(state.frames),
-            partitions,
-            PendingChanges.from_frames(state.frames["pending"], state.frames["pending_twins"]),
+            DeviceColumns.from_parts(state.frames, state.meta),
+            np.array(partitions, PARTITION_ROW),
+            PendingChanges.from_values(state.meta["pending"]),
             state.meta["start_ms"],
             state.meta["is_speaker"],
         )

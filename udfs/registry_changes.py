@@ -5,7 +5,7 @@ as told by the input clock of the device's partition; so which log is read faste
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,18 +83,15 @@ class PendingChanges:
         """Return the field values of twins by their numbers here."""
         return [tuple(self.twins.labels[code].__dict__.values()) for code in codes]
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return the changes as columns, for the state's bytes."""
-        names = cast("tuple[str, ...]", CHANGE_ROW.names)
-        return pl.DataFrame({name: np.ascontiguousarray(self.rows[name]) for name in names})
+    def to_values(self) -> dict[str, Any]:
+        """Return everything for the state's bytes."""
+        return {"changes": self.rows.tolist(), "twins": self.twins.to_values()}
 
     @classmethod
-    def from_frames(cls, changes: pl.DataFrame, twins: pl.DataFrame) -> "PendingChanges":
-        """Return what `to_frame` and the pool's `to_frame` wrote."""
-        rows = np.zeros(len(changes), CHANGE_ROW)
-        for name in cast("tuple[str, ...]", CHANGE_ROW.names):
-            rows[name] = changes[name].to_numpy()
-        return cls(rows, LabelPool(Twin, [Twin(*row) for row in twins.iter_rows()]))
+    def from_values(cls, stored: dict[str, Any]) -> "PendingChanges":
+        """Return what `to_values` wrote."""
+        rows = np.array([tuple(change) for change in stored["changes"]], CHANGE_ROW)
+        return cls(rows, LabelPool.from_values(Twin, stored["twins"]))
 
 
 def _twin_values(records: pl.DataFrame) -> list[tuple[object, ...]]:
