@@ -22,15 +22,16 @@ import fastavro
 import numpy as np
 import polars as pl
 
-from schemas.avro_shapes import (
-    NO_DEFAULT,
+from schemas.avro_columns import (
     FieldShape,
     RecordShape,
+    Resolution,
     column_type,
-    is_block_readable,
-    plain_schema,
     record_shape,
+    resolve,
 )
+from schemas.avro_container import SYNC_BYTES, avro_long, container_header, read_container
+from schemas.avro_shapes import is_block_readable, plain_schema
 from schemas.errors import Reason, Rejected
 from schemas.records import WIRE_HEADER_BYTES, WIRE_MAGIC, Schema, schema_of
 from schemas.topics import MESSAGE_MAX_BYTES, Topic
@@ -38,6 +39,9 @@ from schemas.topics import MESSAGE_MAX_BYTES, Topic
 CHUNK_MAX_MESSAGES = 512
 """Small enough that one bad message costs little, large enough that calls cost nothing."""
 CHUNK_MAX_BYTES = 4 * 1024 * 1024
+
+ROW = "#row"
+"""Our column beside the writer's: no Avro field can have this name."""
 
 REFERENCE_ERRORS = (EOFError, ValueError, IndexError, KeyError, OverflowError, TypeError)
 
@@ -78,7 +82,7 @@ class _Pieces:
     rejected: list[RejectedMessage] = field(default_factory=list)
 
     def accept(self, frame: pl.DataFrame, rows: Sequence[int]) -> None:
-        self.frames.append(frame.with_columns(row=pl.Series(rows, dtype=pl.UInt32)))
+        self.frames.append(frame.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32)))
 
     def reject(self, rows: Sequence[int], error: Rejected) -> None:
         self.rejected += [RejectedMessage(row, error.reason, error.detail) for row in rows]
@@ -104,7 +108,7 @@ def decode_messages(
     decoded = []
     for schema_id, rows in _rows_by_schema(messages, pieces).items():
         try:
-            reader = _block_reader(json.dumps(schema_of_id(schema_id)))
+            reader = _block_reader(_schema_key(schema_of_id(schema_id)))
             tables = reader.tables(shape, messages, rows, pieces)
         except Rejected as error:
             pieces.reject(rows, error)
@@ -126,6 +130,13 @@ def _reader_shape(topic: Topic) -> RecordShape:
 @lru_cache(maxsize=1024)
 def _block_reader(writer_schema: str) -> "BlockReader":
     return BlockReader(json.loads(writer_schema))
+
+
+def _schema_key(schema: Schema) -> str:
+    try:
+        return json.dumps(schema)
+    except RecursionError as error:
+        raise Rejected(Reason.SCHEMA_REFUSED, "deeper than Python can follow") from error
 
 
 def _rows_by_schema(messages: Sequence[bytes | None], pieces: _Pieces) -> dict[int, list[int]]:
@@ -164,12 +175,10 @@ class BlockReader:
             raise Rejected(Reason.SCHEMA_REFUSED, detail)
         self.datum_type = column_type(self.plain)
         self.reference_schema = fastavro.parse_schema(self.plain)
-        framed = [{"name": "datum", "type": self.plain}, {"name": "mark", "type": "double"}]
-        header_schema = json.dumps({"type": "record", "name": "Framed", "fields": framed}).encode()
-        self.sync = secrets.token_bytes(16)
-        metadata = _avro_string(b"avro.schema") + _avro_string(header_schema)
-        codec = _avro_string(b"avro.codec") + _avro_string(b"null")
-        self.header = b"Obj\x01" + _avro_long(2) + metadata + codec + _avro_long(0) + self.sync
+        fields = [{"name": "datum", "type": self.plain}, {"name": "mark", "type": "double"}]
+        framed = {"type": "record", "name": "Framed", "fields": fields}
+        self.sync = secrets.token_bytes(SYNC_BYTES)
+        self.header = container_header(framed, self.sync)
 
     def tables(
         self,
@@ -183,12 +192,14 @@ class BlockReader:
         Raises:
             Rejected: the writer's fields do not resolve to the reader's.
         """
+        # Before anything is decoded: a message is rejected for its schema or its bytes, never both.
+        resolution = resolve(shape, self.plain)
         own = _Pieces(rejected=pieces.rejected)
         datums = [message[WIRE_HEADER_BYTES:] for row in rows if (message := messages[row])]
         assert len(datums) == len(rows), "a row without a message was not sorted out before"
         for chunk in _chunks(datums):
             self._decode(datums, rows, chunk, own)
-        return self._flat(shape, own.frames)
+        return self._flat(shape, resolution, own.frames)
 
     def _decode(
         self, datums: Sequence[bytes], rows: Sequence[int], chunk: slice, pieces: _Pieces
@@ -222,8 +233,8 @@ class BlockReader:
             for index, datum in enumerate(datums)
             for piece in (datum, mark_bytes[8 * index : 8 * index + 8])
         )
-        size = _avro_long(len(datums)) + _avro_long(len(body))
-        frame = _read_container(self.header + size + body + self.sync)
+        size = avro_long(len(datums)) + avro_long(len(body))
+        frame = read_container(self.header + size + body + self.sync)
         is_wrong = frame["mark"].to_numpy() != marks[: frame.height]
         good_count = int(is_wrong.argmax()) if is_wrong.any() else frame.height
         return frame.select("datum"), good_count
@@ -246,54 +257,22 @@ class BlockReader:
             pieces.accept(series.to_frame(), [row])
 
     def _flat(
-        self, shape: RecordShape, frames: list[pl.DataFrame]
+        self, shape: RecordShape, resolution: Resolution, frames: list[pl.DataFrame]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        empty = pl.DataFrame(schema={"datum": self.datum_type, "row": pl.UInt32})
-        datums = pl.concat(frames).sort("row") if frames else empty
-        records = datums.select("row", pl.col("datum").struct.unnest())
-        messages = records.select("row", *_resolve(shape.fields, records.schema))
+        empty = pl.DataFrame(schema={"datum": self.datum_type, ROW: pl.UInt32})
+        datums = pl.concat(frames).sort(ROW) if frames else empty
+        row = pl.col(ROW).alias("row")
+        records = datums.select(ROW, pl.col("datum").struct.unnest())
+        messages = records.select(row, *resolution.fields)
         if shape.items_name is None:
             return messages, pl.DataFrame()
-        if shape.items_name not in records.columns:
-            raise Rejected(Reason.SCHEMA_REFUSED, f"it has no field {shape.items_name}")
         items = (
-            records.select("row", shape.items_name)
+            records.select(ROW, shape.items_name)
             .filter(pl.col(shape.items_name).list.len() > 0)
             .explode(shape.items_name)
             .unnest(shape.items_name)
         )
-        return messages, items.select("row", *_resolve(shape.item_fields, items.schema))
-
-
-def _resolve(fields: Sequence[FieldShape], written: pl.Schema) -> list[pl.Expr]:
-    """Return the reader's columns from the writer's: same type, promoted, or the default."""
-    return [_resolve_field(shape, written.get(shape.name)) for shape in fields]
-
-
-def _resolve_field(shape: FieldShape, written: pl.DataType | None) -> pl.Expr:
-    if written is None and shape.default is NO_DEFAULT:
-        raise Rejected(Reason.SCHEMA_REFUSED, f"it has no field {shape.name}, which has no default")
-    if written is None:
-        default = [] if isinstance(shape.default, dict) else shape.default
-        return pl.lit(default, dtype=shape.dtype).alias(shape.name)
-    if written == shape.dtype:
-        return pl.col(shape.name)
-    if written.is_numeric() and shape.dtype.is_numeric():
-        return pl.col(shape.name).cast(shape.dtype)
-    raise Rejected(Reason.SCHEMA_REFUSED, f"its field {shape.name} has another type")
-
-
-def _read_container(container: bytes) -> pl.DataFrame:
-    nothing = pl.DataFrame(schema={"datum": pl.Null, "mark": pl.Float64})
-    try:
-        return pl.read_avro(io.BytesIO(container))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        # The reader's panics derive from BaseException; anything else of that kind is not ours.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            return nothing
-        raise
+        return messages, items.select(row, *resolution.item_fields)
 
 
 def _chunks(datums: Sequence[bytes]) -> list[slice]:
@@ -312,20 +291,3 @@ def _chunks(datums: Sequence[bytes]) -> list[slice]:
 def _halves(start: int, stop: int) -> list[slice]:
     middle = (start + stop) // 2
     return [slice(a, b) for a, b in ((start, middle), (middle, stop)) if a < b]
-
-
-def _avro_long(number: int) -> bytes:
-    r"""Return a non-negative number as Avro writes it: zigzag, then 7 bits a byte.
-
-    >>> _avro_long(64)
-    b'\x80\x01'
-    """
-    zigzag, out = number << 1, bytearray()
-    while zigzag > 0x7F:  # noqa: PLR2004 - seven bits
-        out.append(zigzag & 0x7F | 0x80)
-        zigzag >>= 7
-    return bytes([*out, zigzag])
-
-
-def _avro_string(text: bytes) -> bytes:
-    return _avro_long(len(text)) + text

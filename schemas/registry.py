@@ -8,7 +8,7 @@ are never rejected because the registry was down.
 import json
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from confluent_kafka.schema_registry import Schema as RegisteredSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -114,7 +114,7 @@ class SchemaRegistry:
                 raise Unavailable(f"schema registry at {self._url}: {error}") from error
             self._remember_unknown(schema_id)
         else:
-            self._schemas[schema_id] = json.loads(registered.schema_str or "null")
+            self._schemas[schema_id] = _avro_schema(registered.schema_str or "")
 
     def _remember_unknown(self, schema_id: int) -> None:
         if len(self._unknown_until_s) >= UNKNOWN_ID_MAX_COUNT:
@@ -146,6 +146,14 @@ class SchemaRegistry:
             if error.http_status_code >= HTTP_SERVER_ERROR:
                 raise Unavailable(f"schema registry at {self._url}: {error}") from error
             raise
+
+
+def _avro_schema(text: str) -> Schema:
+    """Return a schema as the registry has it; of another kind than Avro, one that is refused."""
+    try:
+        return cast("Schema", json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _one_line(text: Any) -> str:
