@@ -5,13 +5,13 @@ HTTP over the socket, so that curl works too: POST the statement, get an Arrow I
     curl --unix-socket run/query.sock http://local/ --data "SELECT count() FROM windows"
 """
 
+import contextlib
 import http.client
 import os
 import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -141,22 +141,20 @@ def ask(path: Path, question: Question) -> bytes:
         NobodyListens: no process has the socket open.
         Unavailable: it did not answer in time.
     """
-    connection = _Connection(path)
     headers = {}
     if question.tenant_id is not None:
         headers[TENANT_HEADER] = quote(question.tenant_id)
-    try:
-        connection.connect()
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NobodyListens(f"no loader listens on {path}") from error
-    try:
-        connection.request("POST", "/", question.sql.encode(), headers)
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"the loader does not answer on {path}: {error}") from error
-    finally:
-        connection.close()
+    with contextlib.closing(_Connection(path)) as connection:
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NobodyListens(f"no loader listens on {path}") from error
+        try:
+            connection.request("POST", "/", question.sql.encode(), headers)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"the loader does not answer on {path}: {error}") from error
     if response.status == HTTPStatus.OK:
         return body
     if response.status == HTTPStatus.BAD_REQUEST:
@@ -178,7 +176,7 @@ class _Connection(http.client.HTTPConnection):
             self.sock.connect(path)
 
 
-@contextmanager
+@contextlib.contextmanager
 def short_path(path: Path) -> Iterator[str]:
     """Give a name for a socket that the kernel accepts, however deep its folder lies.
 

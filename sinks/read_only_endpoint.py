@@ -109,8 +109,9 @@ def _checked_statement(client: Client, sql: str) -> str:
         raise QueryRefused(f"only reading is allowed here ({', '.join(sorted(READING_WORDS))})")
     if "INTO OUTFILE" in statement.upper():
         raise QueryRefused("INTO OUTFILE is not allowed here; use the output of `fleetpulse query`")
-    # EXPLAIN takes a FORMAT for the statement that it explains, so it must not be the outermost.
-    return f"SELECT * FROM ({statement})" if word == "EXPLAIN" else statement
+    if statement.upper().startswith("EXPLAIN AST"):
+        raise QueryRefused("EXPLAIN AST has no columns; try EXPLAIN, or EXPLAIN QUERY TREE")
+    return statement
 
 
 def tenant_filters(database: str, tenant_id: str) -> str:

@@ -1,0 +1,245 @@
+"""The loader as a process, on a real Kafka, a real registry and the embedded ClickHouse."""
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pytest
+from confluent_kafka import Producer
+
+from jobs.local_stack import LocalStack, Part
+from jobs.ports import free_port_settings
+from jobs.query import run_query
+from jobs.settings import SETTINGS_FILE_VARIABLE, Settings, load_settings
+from jobs.settings_file import write_settings_file
+from jobs.topic_admin import admin_client, create_topics
+from schemas.records import encode_record
+from schemas.registry import SchemaRegistry
+from schemas.topics import Topic, topic_name
+from tests.integration.dying_loader import STEPS
+from tests.loader_input import WindowInput, alert, device_status
+
+pytestmark = pytest.mark.integration
+
+SEED = 7
+PATIENCE_S = 90.0
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    settings = free_port_settings(tmp_path_factory.mktemp("stack"), kafka={"partition_count": 2})
+    with LocalStack(settings, parts=(Part.KAFKA, Part.REGISTRY)) as stack:
+        yield stack
+
+
+@dataclass
+class Bench:
+    """Topics of a test's own, and loaders that load them into a directory of its own."""
+
+    settings: Settings
+    schema_ids: dict
+    processes: list
+
+    def produce(self, topic, records, *, partition=0, transaction=None):
+        values = [encode_record(topic, record, self.schema_ids[topic]) for record in records]
+        self.produce_values(topic, [(b"key", value) for value in values], partition, transaction)
+
+    def produce_values(self, topic, pairs, partition=0, transaction=None):
+        config = {"bootstrap.servers": self.settings.kafka.bootstrap_servers}
+        if transaction is not None:
+            config["transactional.id"] = f"{self.settings.kafka.topic_prefix}{transaction}"
+        producer = Producer(config)
+        if transaction is not None:
+            producer.init_transactions()
+            producer.begin_transaction()
+        name = topic_name(topic, self.settings.kafka.topic_prefix)
+        for key, value in pairs:
+            producer.produce(name, key=key, value=value, partition=partition)
+        assert producer.flush(30) == 0
+        if transaction == "aborted":
+            producer.abort_transaction()
+        elif transaction is not None:
+            producer.commit_transaction()
+
+    def start(self, *argv):
+        environment = os.environ | {SETTINGS_FILE_VARIABLE: str(write_settings_file(self.settings))}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *argv],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def start_loader(self):
+        process = self.start("jobs.loader_service")
+        marker = self.settings.stack.data_dir / "run" / "loader.ready"
+        wait_for(lambda: marker.exists() or process.poll() is not None, "the ready marker")
+        assert process.poll() is None, process.communicate()[0]
+        return process
+
+    def ask(self, sql):
+        return run_query(self.settings, sql).rows()
+
+    def wait_for_rows(self, sql, expected):
+        wait_for(lambda: self.ask(sql) == expected, f"{expected} from {sql}")
+
+
+def wait_for(is_so, what):
+    give_up_at_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < give_up_at_s, f"waited {PATIENCE_S:.0f} s in vain for {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def bench(stack, tmp_path):
+    prefix = f"test{next(numbers)}."
+    base = stack.settings
+    settings = load_settings(
+        kafka=base.kafka.model_dump() | {"topic_prefix": prefix},
+        registry=base.registry.model_dump(),
+        stack=base.stack.model_dump() | {"data_dir": tmp_path / "data"},
+        loader={"batch_max_age_ms": 200},
+    )
+    create_topics(settings.kafka)
+    registry = SchemaRegistry(settings.registry.url, settings.registry.timeout_s)
+    with contextlib.closing(registry):
+        bench = Bench(settings, registry.register_all(), [])
+    yield bench
+    for process in bench.processes:
+        process.kill()
+        process.communicate()
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, output
+    return output
+
+
+WINDOW_ROWS = """
+SELECT tenant_id, scope, device_id, metric, deployment_group, model_version, toInt64(window_ms),
+    toUnixTimestamp64Milli(window_start), toInt64(sum(count)), toString(sum(sum_fixed)),
+    toString(sum(sum_sq_fixed)), toInt64(sum(duplicate_count))
+FROM windows
+GROUP BY tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms,
+    window_start
+"""
+
+
+def expected_rows(deltas):
+    return {
+        (
+            *key,
+            window.count,
+            str(window.sum_fixed),
+            str(window.sum_sq_fixed),
+            window.counters["duplicate_count"],
+        )
+        for key, window in deltas.expected.items()
+    }
+
+
+def test_everything_that_was_committed_is_loaded_once_and_nothing_else(bench):
+    deltas, aborted = WindowInput(SEED), WindowInput(SEED + 1)
+    bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(30)} for _ in range(5)], transaction="a")
+    bench.produce(Topic.WINDOWS, [{"rows": aborted.deltas(30)}], transaction="aborted")
+    bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(30)}], partition=1, transaction="b")
+    bench.produce(Topic.ALERTS, [alert("e1", 1), alert("e1", 2, severity="critical")])
+    bench.produce(Topic.DEVICE_STATUS, [device_status("d1"), device_status("d2", "warning")])
+    bench.produce_values(Topic.DEVICE_STATUS, [(b"t0/d1", None)])
+    loader = bench.start_loader()
+    total = sum(window.count for window in deltas.expected.values())
+    bench.wait_for_rows("SELECT toInt64(sum(count)) FROM windows", [(total,)])
+    assert set(bench.ask(WINDOW_ROWS)) == expected_rows(deltas)
+    bench.wait_for_rows("SELECT episode_id, severity FROM v_open_alerts", [("e1", "critical")])
+    bench.wait_for_rows("SELECT device_id, status FROM v_device_now", [("d2", "warning")])
+    bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(30)}], partition=1)
+    total = sum(window.count for window in deltas.expected.values())
+    bench.wait_for_rows("SELECT toInt64(sum(count)) FROM windows", [(total,)])
+    stop(loader)
+    assert not (bench.settings.stack.data_dir / "run" / "loader.ready").exists()
+    stop(bench.start_loader())
+    assert set(bench.ask(WINDOW_ROWS)) == expected_rows(deltas)
+
+
+def test_a_bad_message_goes_to_the_dead_letters_and_its_neighbours_are_loaded(bench):
+    good = encode_record(Topic.ALERTS, alert(), bench.schema_ids[Topic.ALERTS])
+    unknown = encode_record(Topic.ALERTS, alert("e2"), 987_654)
+    pairs = [(b"k1", b"rubbish"), (b"k2", good + b"x"), (b"k3", good), (b"k4", unknown)]
+    bench.produce_values(Topic.ALERTS, pairs, partition=1)
+    bench.start_loader()
+    letters = (
+        "SELECT origin_partition, origin_offset, reason, message_key FROM dead_letters "
+        "ORDER BY origin_offset"
+    )
+    expected = [
+        (1, 0, "bad_magic", "k1"),
+        (1, 1, "avro_invalid", "k2"),
+        (1, 3, "schema_unknown", "k4"),
+    ]
+    bench.wait_for_rows(letters, expected)
+    assert bench.ask("SELECT id FROM alert_events") == [("e1-1",)]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_loader_that_is_killed_in_mid_batch_neither_loses_nor_doubles_a_row(bench, step):
+    deltas = WindowInput(SEED)
+    bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(20)} for _ in range(3)])
+    bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(20)} for _ in range(3)], partition=1)
+    dying = bench.start("tests.integration.dying_loader", step)
+    output, _ = dying.communicate(timeout=PATIENCE_S)
+    assert dying.returncode == -signal.SIGKILL, output
+    bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(20)}])
+    bench.start_loader()
+    total = sum(window.count for window in deltas.expected.values())
+    bench.wait_for_rows("SELECT toInt64(sum(count)) FROM windows", [(total,)])
+    assert set(bench.ask(WINDOW_ROWS)) == expected_rows(deltas)
+    assert bench.ask("SELECT countIf(NOT is_done) FROM load_ledger FINAL") == [(0,)]
+
+
+def test_a_second_loader_is_refused_with_one_line_that_names_the_first(bench):
+    first = bench.start_loader()
+    second = bench.start("jobs.loader_service")
+    output, _ = second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 2
+    (line,) = output.strip().splitlines()
+    assert f"process {first.pid}" in line
+    assert "cure" in line
+
+
+def test_a_topic_that_was_created_anew_is_refused(bench):
+    bench.produce(Topic.ALERTS, [alert()])
+    loader = bench.start_loader()
+    bench.wait_for_rows("SELECT count() FROM alert_events", [(1,)])
+    stop(loader)
+    name = topic_name(Topic.ALERTS, bench.settings.kafka.topic_prefix)
+    admin = admin_client(bench.settings.kafka)
+    admin.delete_topics([name])[name].result()
+    wait_for(lambda: name not in admin.list_topics(timeout=10).topics, "the end of the topic")
+    create_topics(bench.settings.kafka)
+    again = bench.start("jobs.loader_service")
+    output, _ = again.communicate(timeout=PATIENCE_S)
+    assert again.returncode == 2
+    assert "created anew" in output.strip().splitlines()[-1]
+
+
+def test_a_missing_topic_is_refused_with_one_line(bench):
+    kafka = bench.settings.kafka.model_copy(update={"topic_prefix": "nobody."})
+    bench.settings = bench.settings.model_copy(update={"kafka": kafka})
+    process = bench.start("jobs.loader_service")
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    (line,) = output.strip().splitlines()
+    assert "nobody." in line
+    assert "fleetpulse up" in line
