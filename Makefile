@@ -61,7 +61,7 @@ test: setup ## every test: unit, tidy, flink, simulation, integration
 	$(BIN)/pytest tests $(PACKAGES)
 
 demo: setup ## the whole engine with a simulated fleet, live; DEMO_SECONDS=60 ends by itself
-	@$(BIN)/python -m jobs.demo $(if $(DEMO_SECONDS),--duration-s $(DEMO_SECONDS))
+	@exec $(BIN)/fleetpulse demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 bench: ## throughput and latency (not built yet)
 	@echo "make bench: not built yet" >&2; exit 1

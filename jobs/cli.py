@@ -85,10 +85,13 @@ def up(context: typer.Context) -> None:
 
     Example: fleetpulse --set stack.data_dir=/tmp/fleet up
     """
+    from jobs.demo_folder import disown_demo_folder
     from jobs.local_stack import LocalStack
 
     settings = _settings(context)
     LocalStack(settings, report=typer.echo).start()
+    # What is stored from now on is no demo's to remove.
+    disown_demo_folder(settings.stack.data_dir)
     typer.echo(f"up; Flink's page: http://127.0.0.1:{settings.stack.flink_port}")
 
 
@@ -133,6 +136,30 @@ def simulate(
 
     counts = run_simulation(_settings(context), duration_s=duration_s)
     typer.echo(f"acknowledged by Kafka: {counts}")
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End after so long; at Ctrl-C when not given.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the last live view into this SVG file.")
+    ] = None,
+) -> None:
+    """Show the whole engine live: the local stack with a simulated fleet, then what it stored.
+
+    Silence is an alert after 20 s here, not after 5 minutes; any setting can be given. The data_dir
+    is emptied at the start, but only when an earlier demo made it.
+
+    Example: fleetpulse demo --seconds 120
+    """
+    from jobs.demo import DemoOptions, run_demo
+    from jobs.settings import DemoSettings, load_settings
+
+    settings = load_settings(DemoSettings, **context.obj)
+    raise typer.Exit(run_demo(settings, DemoOptions(seconds, picture)))
 
 
 @app.command()
