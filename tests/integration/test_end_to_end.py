@@ -47,11 +47,11 @@ JUDGED_TYPES = ("fleetpulse.alert.device-offline", "fleetpulse.alert.fleet-offli
 # A minute at speed 30 is half an hour of simulated time.
 FAULTS = FaultPlan(
     cycle_ms=30 * MINUTE_MS,
-    silence_ratio=0.2,
+    silence_ratio=0.06,
     silence_start_ms=(2 * MINUTE_MS, 10 * MINUTE_MS),
-    silence_length_ms=(2 * MINUTE_MS, 15 * MINUTE_MS),
+    silence_length_ms=(3 * MINUTE_MS, 12 * MINUTE_MS),
     site_outage_ms=(11 * MINUTE_MS, 16 * MINUTE_MS),
-    death_ratio=0.05,
+    death_ratio=0.02,
     death_ms=(4 * MINUTE_MS, 12 * MINUTE_MS),
     drift_start_ms=10 * MINUTE_MS,
     uncommissioned_ratio=0.05,
