@@ -30,6 +30,8 @@ METRICS_PORT_COUNT = 2
 FREE_PORT_FIRST, FREE_PORT_LAST = 20_000, 32_000
 FREE_PORT_STEP = METRICS_PORT_COUNT
 FREE_PORT_ATTEMPTS = 1_000
+TEST_START_TIMEOUT_S = 270.0
+"""A machine that runs several stacks at once starts each of them slowly."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def free_port_settings(data_dir: Path, **groups: dict[str, Any]) -> Settings:
         groups: other settings, such as `kafka={"partition_count": 2}`.
     """
     ports = _free_ports(len(PORT_FIELDS))
-    stack = dict(zip(PORT_FIELDS, ports, strict=True)) | {"data_dir": data_dir}
+    stack: dict[str, Any] = dict(zip(PORT_FIELDS, ports, strict=True))
+    stack |= {"data_dir": data_dir, "start_timeout_s": TEST_START_TIMEOUT_S}
     return load_settings(**{**groups, "stack": stack | groups.get("stack", {})})
 
 
