@@ -88,11 +88,12 @@ class Device:
         elif self.counts() != before:
             self.tell("counted", time_ms, before)
 
-    def registry(self, time_ms: int, record: dict[str, Any] | None) -> None:
-        """Hear of the device from the registry."""
+    def registry(self, time_ms: int, record: dict[str, Any] | None, heard_ms: int) -> None:
+        """Hear of the device from the registry, at a time that its partition heard later."""
         before = self.counts()
         if record is None:
             last_ms, stage, excused = self.seen_ms, self.stage, self.excused_ms
+            excused -= heard_ms - time_ms
             self.seen_ms, self.stage, self.excused_ms = None, 0, 0
             self.is_gone, self.is_registered, self.is_hidden = True, False, False
             self.heard.clear()
@@ -105,7 +106,7 @@ class Device:
         is_hidden = record["status"] == "maintenance"
         self.is_gone, self.is_registered = False, True
         if self.is_hidden and not is_hidden and self.stage == 0 and self.seen_ms is not None:
-            self.excused_ms = max(self.excused_ms, time_ms - self.seen_ms)
+            self.excused_ms = max(self.excused_ms, heard_ms - self.seen_ms)
         self.is_hidden = is_hidden
         self.interval_ms = record["report_interval_s"] * 1000
         if self.counts() != before:
@@ -150,7 +151,8 @@ def _history(
             record = line.fields["record"]
             if (record or line.fields)["device_id"] == device.name:
                 inside = [end for begin, end in gaps if begin < line.at_ms < end]
-                atoms.append((inside[0] if inside else line.at_ms, REGISTRY, record))
+                heard_ms = inside[0] if inside else line.at_ms
+                atoms.append((heard_ms, REGISTRY, (line.at_ms, record)))
         elif line.type == "contact" and line.fields["device_id"] == device.name:
             atoms.append((line.at_ms, CONTACT, line.fields))
     for time_ms, kind, atom in sorted(atoms, key=lambda atom: atom[:2]):
@@ -164,9 +166,9 @@ def _history(
             continue
         device.fire_below(time_ms)
         if kind == REGISTRY:
-            device.registry(time_ms, atom)
+            device.registry(atom[0], atom[1], time_ms)
             # A shorter report interval may make it overdue: from now on, not backwards.
-            device.fire_below(time_ms, floor_ms=time_ms)
+            device.fire_below(time_ms, floor_ms=atom[0])
         else:
             device.contact(time_ms, atom.get("boot_id"), atom.get("sequence"))
     device.fire_below(clocks[device.partition] + 1)

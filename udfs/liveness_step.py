@@ -5,19 +5,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from udfs.contact_dedup import take_duplicates
 from udfs.contacts import Contacts
 from udfs.device_columns import (
-    NOT_YET_MS,
     DeviceColumns,
     Flag,
-    Stage,
     has_flag,
-    is_monitored,
-    is_open,
 )
-from udfs.ladder import climb
-from udfs.offline_policy import DAY_MS, OfflinePolicy
+from udfs.device_moves import DeviceMoves
+from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import (
     UNKNOWN_MS,
     Bools,
@@ -25,37 +20,25 @@ from udfs.partition_clocks import (
     Rows,
     Stretches,
     clocks_by_partition,
-    graces_by_partition,
     homeless_blind_ms,
     is_known,
     is_left_behind,
+    low_clock_ms,
     position_keys,
     ranks_within,
     slowest_ms,
     stretches_of,
     with_partitions,
 )
-from udfs.registry_changes import PendingChanges, change_devices
+from udfs.registry_changes import PendingChanges
 from udfs.silent_partitions import Silence, tell_heard, tell_left_behind
-from udfs.transitions import Kind, TransitionLog
 
 
 @dataclass
-class ShardStep:
-    """The working copy of a shard's state, and what the step has found so far."""
+class ShardStep(DeviceMoves):
+    """The order of one step: waves, gaps, rounds and the sweep, on a working copy of the state."""
 
-    devices: DeviceColumns
-    partitions: Rows
-    pending: PendingChanges
-    start_ms: int | None
-    policy: OfflinePolicy
-    before_ms: Int64s
-    """Clocks by partition when the step began: nothing can take place below them any more.
-
-    The last element is the slowest: that of devices never seen.
-    """
-    log: TransitionLog = field(default_factory=TransitionLog)
-    unknown_count: int = 0
+    pending: PendingChanges = field(default_factory=PendingChanges.empty)
 
     @classmethod
     def on(
@@ -68,14 +51,7 @@ class ShardStep:
     ) -> "ShardStep":
         """Begin a step; what is given stays as it is."""
         before_ms = np.append(partitions["clock_ms"], slowest_ms(partitions))
-        return cls(
-            devices.fork(),
-            partitions.copy(),
-            pending,
-            start_ms,
-            policy,
-            before_ms,
-        )
+        return cls(devices.fork(), partitions.copy(), start_ms, policy, before_ms, pending=pending)
 
     def clocks_ms(self) -> Int64s:
         """Return the input clocks by partition; the last is that of devices never seen."""
@@ -161,7 +137,7 @@ class ShardStep:
         self._take_atoms(
             Contacts.none(), np.where(last_heard >= 0, last_heard + 1, UNKNOWN_MS), last_heard
         )
-        self._climb_where_due(np.where(last_heard >= 0, last_heard + 1, UNKNOWN_MS))
+        self.climb_where_due(np.where(last_heard >= 0, last_heard + 1, UNKNOWN_MS))
         unheard_ms = np.zeros(len(self.partitions) + 1, dtype=np.int64)
         unheard_ms[at] = first_ms - last_heard[at]
         self.partitions["blind_ms"] += unheard_ms[:-1]
@@ -176,7 +152,7 @@ class ShardStep:
 
     def _take_atoms(self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s) -> None:
         """Apply contacts and the registry changes below `reached_ms`, per device in order."""
-        changes, change_ms = self._changes_below(contacts, reached_ms, floor_ms)
+        changes, change_ms, told_ms = self._changes_below(contacts, reached_ms, floor_ms)
         if not len(contacts.row) and not len(changes):
             return
         row = np.concatenate([contacts.row, changes["row"]])
@@ -188,17 +164,23 @@ class ShardStep:
         for atoms in rounds[:-1]:
             chosen = atoms[~is_change[atoms]]
             if len(chosen):
-                self._take_contacts(contacts.at(chosen))
+                self.take_contacts(contacts.at(chosen))
             chosen = atoms[is_change[atoms]] - len(contacts.row)
             if len(chosen):
-                self._change(changes[chosen], change_ms[chosen])
+                self.change(changes[chosen], change_ms[chosen], told_ms[chosen])
 
     def _changes_below(
         self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s
-    ) -> tuple[Rows, Int64s]:
+    ) -> tuple[Rows, Int64s, Int64s]:
+        """Take the registry changes that are reached.
+
+        Returns:
+            The changes; where each falls on the clock of its device's partition, which stands still
+            while it is silent; and the instant at which it takes place.
+        """
         pending = self.pending.rows
         if not len(pending):
-            return pending, np.zeros(0, dtype=np.int64)
+            return pending, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         partition = self.devices.rows["partition"].astype(np.int64)
         partition[contacts.row] = contacts.partition
         home = partition[pending["row"]]
@@ -208,84 +190,9 @@ class ShardStep:
             values = self.pending.twin_values(changes["twin"].tolist())
             changes["twin"] = self.devices.twin_codes(values)
             self.pending = self.pending.without(taken)
-        return changes, np.maximum(changes["append_time_ms"], floor_ms[at])
-
-    def _take_contacts(self, contacts: Contacts) -> None:
-        rows = self.devices.rows[contacts.row]
-        is_gone = has_flag(rows, Flag.DECOMMISSIONED)
-        self.unknown_count += int(is_gone.sum())
-        is_news = ~take_duplicates(rows, contacts.boot, contacts.sequence) & ~is_gone
-        contacts, rows = contacts.at(is_news), rows[is_news]
-        self._climb(contacts.row, rows, contacts.clock_ms, None)
-        is_first = ~has_flag(rows, Flag.SEEN)
-        is_fresh = is_first | (contacts.seen_ms > rows["last_seen_ms"])
-        rows["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
-        rows["claim"] = np.where(is_fresh, contacts.claim, rows["claim"])
-        heard = _heard(rows, contacts.seen_ms)
-        self._tell_contacts(contacts, rows, heard, is_fresh)
-        rows = np.where(is_fresh, heard, rows)
-        stale = contacts.is_stale & is_fresh
-        if stale.any():
-            # The device may be overdue again: found now, so it takes place now.
-            clock_ms = contacts.clock_ms[stale]
-            overdue = rows[stale]
-            self._climb(contacts.row[stale], overdue, clock_ms, clock_ms)
-            rows[stale] = overdue
-        self.devices.rows[contacts.row] = rows
-
-    def _tell_contacts(self, contacts: Contacts, rows: Rows, heard: Rows, is_fresh: Bools) -> None:
-        is_first = ~has_flag(rows, Flag.SEEN)
-        is_back = is_fresh & is_open(rows)
-        index, clock_ms = contacts.row, contacts.clock_ms
-        ends_ms = contacts.seen_ms[is_back]
-        change = rows[is_back], heard[is_back]
-        self.log.add(Kind.RESOLVED, index[is_back], change, clock_ms[is_back], ends_ms)
-        is_new = is_first & ~is_back
-        self.log.add(Kind.SEEN, index[is_new], (rows[is_new], heard[is_new]), clock_ms[is_new])
-        is_another_day = rows["last_seen_ms"] // DAY_MS < contacts.seen_ms // DAY_MS
-        is_stranger = is_fresh & ~has_flag(rows, Flag.REGISTERED) & (is_first | is_another_day)
-        strange = heard[is_stranger], heard[is_stranger]
-        self.log.add(Kind.UNREGISTERED, index[is_stranger], strange, clock_ms[is_stranger])
-
-    def _change(self, changes: Rows, time_ms: Int64s) -> None:
-        index = changes["row"].astype(np.int64)
-        rows = self.devices.rows[index]
-        self._climb(index, rows, time_ms, None)
-        after = change_devices(rows, changes, time_ms, self.start_ms or 0)
-        excused_ms = homeless_blind_ms(self.partitions)
-        is_awaited = has_flag(after, Flag.EXPECTED)
-        after["excused_ms"] = np.where(is_awaited, excused_ms, after["excused_ms"])
-        is_removed = changes["is_removed"] & has_flag(rows, Flag.REGISTERED | Flag.SEEN)
-        gone = rows[is_removed], after[is_removed]
-        ends_ms = time_ms[is_removed]
-        self.log.add(Kind.REMOVED, index[is_removed], gone, ends_ms, ends_ms)
-        was_hidden = has_flag(rows, Flag.MAINTENANCE)
-        moved = (was_hidden != changes["is_in_maintenance"]) | (
-            is_monitored(rows) != is_monitored(after)
-        )
-        moved &= ~changes["is_removed"]
-        self.log.add(Kind.REGISTERED, index[moved], (rows[moved], after[moved]), time_ms[moved])
-        self._climb(index, after, time_ms, time_ms)
-        self.devices.rows[index] = after
-
-    def _climb(self, index: Int64s, rows: Rows, limit_ms: Int64s, floor_ms: Int64s | None) -> None:
-        """Move devices up the ladder below `limit_ms`; `rows` are changed in place."""
-        before = rows.copy()
-        interval_ms = self.devices.intervals_ms[rows["twin"]]
-        grace_ms = graces_by_partition(self.partitions)[rows["partition"]]
-        rungs = climb(rows, interval_ms, grace_ms, limit_ms, self.policy)
-        if not rungs.is_warned.any() and not rungs.is_escalated.any():
-            return
-        warned = rows.copy()
-        warned["stage"] = np.where(rungs.is_warned, Stage.WARNING, warned["stage"])
-        warned["stage"] = np.where(rungs.is_escalated, Stage.WARNING, warned["stage"])
-        floor = np.full(len(rows), UNKNOWN_MS) if floor_ms is None else floor_ms
-        for kind, chosen, change, instant in (
-            (Kind.WARNING, rungs.is_warned, (before, warned), "starts_ms"),
-            (Kind.CRITICAL, rungs.is_escalated, (warned, rows), "escalated_ms"),
-        ):
-            time_ms = np.maximum(rows[instant], floor)[chosen]
-            self.log.add(kind, index[chosen], (change[0][chosen], change[1][chosen]), time_ms)
+        heard_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)[at]
+        change_ms = np.minimum(np.maximum(changes["append_time_ms"], floor_ms[at]), heard_ms)
+        return changes, change_ms, np.maximum(changes["append_time_ms"], self.before_ms[at])
 
     def sweep(self) -> None:
         """Settle everything that the clocks have passed."""
@@ -294,56 +201,25 @@ class ShardStep:
         self.partitions["is_blind_told"] |= left
         # Nothing more can come to the last instant of a partition that fell silent.
         limit_ms = self.clocks_ms() + np.append(left, False).astype(np.int64)
-        self._settle(limit_ms, slowest_ms(self.partitions))
+        low_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
+        self._settle(limit_ms, left, (low_ms, slowest_ms(self.partitions)))
 
     def settle_last_instant(self) -> None:
         """Settle the instant at the clocks too: the log has ended."""
         clocks_ms = self.clocks_ms()
         end_ms = np.where(clocks_ms >= 0, clocks_ms + 1, UNKNOWN_MS)
         self._take_atoms(Contacts.none(), end_ms, np.full(len(end_ms), UNKNOWN_MS))
-        self._settle(end_ms, slowest_ms(self.partitions) + 1)
+        left = is_left_behind(self.partitions, self.policy.blind_after_ms)
+        low_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
+        self._settle(end_ms, left, (low_ms + 1, slowest_ms(self.partitions) + 1))
 
-    def _settle(self, limit_ms: Int64s, slowest: int) -> None:
-        homeless = np.full(len(limit_ms), UNKNOWN_MS)
-        homeless[-1] = slowest
-        self._take_atoms(Contacts.none(), homeless, np.full(len(limit_ms), int(self.before_ms[-1])))
-        self._climb_where_due(limit_ms)
-        self._tell_overdue(slowest)
-
-    def _climb_where_due(self, limit_ms: Int64s) -> None:
-        rows = self.devices.rows
-        limit = limit_ms[rows["partition"]]
-        may_climb = (rows["stage"] != Stage.CRITICAL) & (rows["last_seen_ms"] != NOT_YET_MS)
-        may_climb &= rows["last_seen_ms"] + self.policy.warning_after_ms < limit
-        index = np.flatnonzero(may_climb)
-        if len(index):
-            chosen = rows[index]
-            floor_ms = self.before_ms[chosen["partition"]]
-            self._climb(index, chosen, limit[index], floor_ms)
-            rows[index] = chosen
-
-    def _tell_overdue(self, slowest: int) -> None:
-        """Tell of devices that were registered a day ago and never came."""
-        rows = self.devices.rows
-        rest = ~np.uint8(Flag.REGISTERED)
-        index = np.flatnonzero((rows["flags"] & Flag.REGISTERED != 0) & (rows["flags"] & rest == 0))
-        due_ms = rows["starts_ms"][index] + self.policy.commissioning_after_ms
-        index, due_ms = index[due_ms < slowest], due_ms[due_ms < slowest]
-        if len(index):
-            rows["flags"][index] |= np.uint8(Flag.COMMISSIONING_TOLD)
-            told = rows[index]
-            told["last_seen_ms"] = told["starts_ms"]
-            time_ms = np.maximum(due_ms, int(self.before_ms[-1]))
-            self.log.add(Kind.OVERDUE, index, (told, told), time_ms)
-
-
-def _heard(rows: Rows, seen_ms: Int64s) -> Rows:
-    """Return device rows as they stand after a contact."""
-    heard = rows.copy()
-    heard["last_seen_ms"] = seen_ms
-    heard["excused_ms"] = 0
-    heard["starts_ms"] = heard["escalated_ms"] = NOT_YET_MS
-    heard["stage"] = Stage.NONE
-    heard["flags"] &= ~np.uint8(Flag.EXPECTED | Flag.HUSHED)
-    heard["flags"] |= np.uint8(Flag.SEEN)
-    return heard
+    def _settle(self, limit_ms: Int64s, left: Bools, low_and_slowest: tuple[int, int]) -> None:
+        """Climb up to the limits; the registry speaks for the unseen and the unheard as well."""
+        low_ms, slowest = low_and_slowest
+        reached_ms = np.full(len(limit_ms), UNKNOWN_MS)
+        reached_ms[:-1][left] = low_ms
+        reached_ms[-1] = slowest
+        floor_ms = np.append(self.partitions["clock_ms"], self.before_ms[-1])
+        self._take_atoms(Contacts.none(), reached_ms, floor_ms)
+        self.climb_where_due(limit_ms)
+        self.tell_overdue(slowest)

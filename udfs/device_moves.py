@@ -1,0 +1,171 @@
+"""What contacts, registry changes and silence do to devices, while a step of a shard runs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from udfs.contact_dedup import take_duplicates
+from udfs.contacts import Contacts
+from udfs.device_columns import (
+    NOT_YET_MS,
+    DeviceColumns,
+    Flag,
+    Stage,
+    has_flag,
+    is_monitored,
+    is_open,
+)
+from udfs.ladder import climb
+from udfs.offline_policy import DAY_MS, OfflinePolicy
+from udfs.partition_clocks import (
+    UNKNOWN_MS,
+    Bools,
+    Int64s,
+    Rows,
+    graces_by_partition,
+    homeless_blind_ms,
+)
+from udfs.registry_changes import change_devices
+from udfs.transitions import Kind, TransitionLog
+
+
+@dataclass
+class DeviceMoves:
+    """The working copy of a shard's devices, and what was found of them so far."""
+
+    devices: DeviceColumns
+    partitions: Rows
+    start_ms: int | None
+    policy: OfflinePolicy
+    before_ms: Int64s
+    """Clocks by partition when the step began: nothing can take place below them any more.
+
+    The last element is the slowest: that of devices never seen.
+    """
+    log: TransitionLog = field(default_factory=TransitionLog)
+    unknown_count: int = 0
+
+    def take_contacts(self, contacts: Contacts) -> None:
+        """Hear devices, at most one contact each."""
+        rows = self.devices.rows[contacts.row]
+        is_gone = has_flag(rows, Flag.DECOMMISSIONED)
+        self.unknown_count += int(is_gone.sum())
+        is_news = ~take_duplicates(rows, contacts.boot, contacts.sequence) & ~is_gone
+        contacts, rows = contacts.at(is_news), rows[is_news]
+        self.climb(contacts.row, rows, contacts.clock_ms, None)
+        is_first = ~has_flag(rows, Flag.SEEN)
+        is_fresh = is_first | (contacts.seen_ms > rows["last_seen_ms"])
+        rows["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
+        rows["claim"] = np.where(is_fresh, contacts.claim, rows["claim"])
+        heard = _heard(rows, contacts.seen_ms)
+        self._tell_contacts(contacts, rows, heard, is_fresh)
+        rows = np.where(is_fresh, heard, rows)
+        stale = contacts.is_stale & is_fresh
+        if stale.any():
+            # The device may be overdue again: found now, so it takes place now.
+            clock_ms = contacts.clock_ms[stale]
+            overdue = rows[stale]
+            self.climb(contacts.row[stale], overdue, clock_ms, clock_ms)
+            rows[stale] = overdue
+        self.devices.rows[contacts.row] = rows
+
+    def _tell_contacts(self, contacts: Contacts, rows: Rows, heard: Rows, is_fresh: Bools) -> None:
+        is_first = ~has_flag(rows, Flag.SEEN)
+        is_back = is_fresh & is_open(rows)
+        index, clock_ms = contacts.row, contacts.clock_ms
+        ends_ms = contacts.seen_ms[is_back]
+        change = rows[is_back], heard[is_back]
+        self.log.add(Kind.RESOLVED, index[is_back], change, clock_ms[is_back], ends_ms)
+        is_new = is_first & ~is_back
+        self.log.add(Kind.SEEN, index[is_new], (rows[is_new], heard[is_new]), clock_ms[is_new])
+        is_another_day = rows["last_seen_ms"] // DAY_MS < contacts.seen_ms // DAY_MS
+        is_stranger = is_fresh & ~has_flag(rows, Flag.REGISTERED) & (is_first | is_another_day)
+        strange = heard[is_stranger], heard[is_stranger]
+        self.log.add(Kind.UNREGISTERED, index[is_stranger], strange, clock_ms[is_stranger])
+
+    def change(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
+        """Apply registry changes, at most one a device.
+
+        Args:
+            changes: CHANGE_ROW, numbered as the devices number twins.
+            time_ms: where each falls on the clock of its device's partition.
+            told_ms: instant at which each takes place.
+        """
+        index = changes["row"].astype(np.int64)
+        rows = self.devices.rows[index]
+        self.climb(index, rows, time_ms, None)
+        after = change_devices(rows, changes, time_ms, self.start_ms or 0)
+        excused_ms = homeless_blind_ms(self.partitions)
+        is_awaited = has_flag(after, Flag.EXPECTED)
+        after["excused_ms"] = np.where(is_awaited, excused_ms, after["excused_ms"])
+        is_removed = changes["is_removed"] & has_flag(rows, Flag.REGISTERED | Flag.SEEN)
+        gone = rows[is_removed], after[is_removed]
+        gone[0]["excused_ms"] += (told_ms - time_ms)[is_removed]
+        ends_ms = told_ms[is_removed]
+        self.log.add(Kind.REMOVED, index[is_removed], gone, ends_ms, ends_ms)
+        was_hidden = has_flag(rows, Flag.MAINTENANCE)
+        moved = (was_hidden != changes["is_in_maintenance"]) | (
+            is_monitored(rows) != is_monitored(after)
+        )
+        moved &= ~changes["is_removed"]
+        self.log.add(Kind.REGISTERED, index[moved], (rows[moved], after[moved]), told_ms[moved])
+        self.climb(index, after, time_ms, told_ms)
+        self.devices.rows[index] = after
+
+    def climb(self, index: Int64s, rows: Rows, limit_ms: Int64s, floor_ms: Int64s | None) -> None:
+        """Move devices up the ladder below `limit_ms`; `rows` are changed in place."""
+        before = rows.copy()
+        interval_ms = self.devices.intervals_ms[rows["twin"]]
+        grace_ms = graces_by_partition(self.partitions)[rows["partition"]]
+        rungs = climb(rows, interval_ms, grace_ms, limit_ms, self.policy)
+        if not rungs.is_warned.any() and not rungs.is_escalated.any():
+            return
+        warned = rows.copy()
+        warned["stage"] = np.where(rungs.is_warned, Stage.WARNING, warned["stage"])
+        warned["stage"] = np.where(rungs.is_escalated, Stage.WARNING, warned["stage"])
+        floor = np.full(len(rows), UNKNOWN_MS) if floor_ms is None else floor_ms
+        for kind, chosen, change, instant in (
+            (Kind.WARNING, rungs.is_warned, (before, warned), "starts_ms"),
+            (Kind.CRITICAL, rungs.is_escalated, (warned, rows), "escalated_ms"),
+        ):
+            time_ms = np.maximum(rows[instant], floor)[chosen]
+            self.log.add(kind, index[chosen], (change[0][chosen], change[1][chosen]), time_ms)
+
+    def climb_where_due(self, limit_ms: Int64s) -> None:
+        """Move every device up the ladder below its partition's limit."""
+        rows = self.devices.rows
+        limit = limit_ms[rows["partition"]]
+        may_climb = (rows["stage"] != Stage.CRITICAL) & (rows["last_seen_ms"] != NOT_YET_MS)
+        may_climb &= rows["last_seen_ms"] + self.policy.warning_after_ms < limit
+        index = np.flatnonzero(may_climb)
+        if len(index):
+            chosen = rows[index]
+            floor_ms = self.before_ms[chosen["partition"]]
+            self.climb(index, chosen, limit[index], floor_ms)
+            rows[index] = chosen
+
+    def tell_overdue(self, slowest: int) -> None:
+        """Tell of devices that were registered a day ago and never came."""
+        rows = self.devices.rows
+        rest = ~np.uint8(Flag.REGISTERED)
+        index = np.flatnonzero((rows["flags"] & Flag.REGISTERED != 0) & (rows["flags"] & rest == 0))
+        due_ms = rows["starts_ms"][index] + self.policy.commissioning_after_ms
+        index, due_ms = index[due_ms < slowest], due_ms[due_ms < slowest]
+        if len(index):
+            rows["flags"][index] |= np.uint8(Flag.COMMISSIONING_TOLD)
+            told = rows[index]
+            told["last_seen_ms"] = told["starts_ms"]
+            time_ms = np.maximum(due_ms, int(self.before_ms[-1]))
+            self.log.add(Kind.OVERDUE, index, (told, told), time_ms)
+
+
+def _heard(rows: Rows, seen_ms: Int64s) -> Rows:
+    """Return device rows as they stand after a contact."""
+    heard = rows.copy()
+    heard["last_seen_ms"] = seen_ms
+    heard["excused_ms"] = 0
+    heard["starts_ms"] = heard["escalated_ms"] = NOT_YET_MS
+    heard["stage"] = Stage.NONE
+    heard["flags"] &= ~np.uint8(Flag.EXPECTED | Flag.HUSHED)
+    heard["flags"] |= np.uint8(Flag.SEEN)
+    return heard
