@@ -8,15 +8,14 @@ The sink is at-least-once: an alert does not wait for a checkpoint, and an event
 after a failure carries the same id.
 """
 
-from fractions import Fraction
-
 from pyflink.common import Types
 from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment
 
 from jobs.environment import table_environment
+from jobs.offline_settings import offline_policy
 from jobs.result_rows import result_schema, result_type
-from jobs.settings import OfflineSettings, Settings
+from jobs.settings import Settings
 from jobs.telemetry_source import container_query, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
@@ -24,12 +23,9 @@ from sinks.result_topics_table import create_result_topics
 from udfs.decode_function import BlockUse
 from udfs.fleet_operator import WatchFleet
 from udfs.liveness_operator import WatchShards, transition_type
-from udfs.offline_policy import OfflinePolicy
 from udfs.split_operator import element_type, split_container
 
 JOB_NAME = "fleetpulse-offline"
-SECOND_MS = 1000
-RATIO_MAX_DENOMINATOR = 10_000
 
 
 def submit(settings: Settings, restore_path: str | None = None) -> str:
@@ -73,17 +69,4 @@ def _sections(
         tables.to_data_stream(tables.sql_query(query))
         .flat_map(split_container, output_type=element_type())
         .uid(f"split-{use.value}")
-    )
-
-
-def offline_policy(settings: OfflineSettings) -> OfflinePolicy:
-    """Return the offline policy from the settings; the ratio becomes a fraction of integers."""
-    ratio = Fraction(str(settings.emergency_ratio)).limit_denominator(RATIO_MAX_DENOMINATOR)
-    return OfflinePolicy(
-        warning_after_ms=int(settings.warning_after_s * SECOND_MS),
-        critical_after_ms=int(settings.critical_after_s * SECOND_MS),
-        late_report_interval_ms=int(settings.late_report_interval_s * SECOND_MS),
-        emergency_numerator=ratio.numerator,
-        emergency_denominator=ratio.denominator,
-        resolve_hold_ms=int(settings.resolve_hold_s * SECOND_MS),
     )

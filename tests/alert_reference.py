@@ -14,6 +14,7 @@ from jobs.backtest_log import LogLine
 from tests.alert_logs import TENANT
 
 WARNING_MS, CRITICAL_MS, BLIND_MS, GRACE_MS, HOLD_MS = 300_000, 1_800_000, 30_000, 120_000, 300_000
+PATIENCE_MS = 60_000
 SPACE = uuid5(NAMESPACE_URL, "fleetpulse")
 GAP, REGISTRY, CONTACT = 0, 1, 2
 Fact = dict[str, Any]
@@ -105,6 +106,12 @@ class Device:
             return
         is_hidden = record["status"] == "maintenance"
         self.is_gone, self.is_registered = False, True
+        # A record within a minute takes back what was about to be said of a stranger.
+        self.facts = [
+            fact
+            for fact in self.facts
+            if fact["kind"] != "stranger" or not 0 <= time_ms - fact["time"] <= PATIENCE_MS
+        ]
         if self.is_hidden and not is_hidden and self.stage == 0 and self.seen_ms is not None:
             self.excused_ms = max(self.excused_ms, heard_ms - self.seen_ms)
         self.is_hidden = is_hidden
@@ -119,8 +126,14 @@ def reference_events(lines: list[LogLine]) -> list[dict[str, Any]]:
     facts: list[Fact] = []
     for name, partition in _homes(lines).items():
         facts += _history(Device(name, partition), lines, gaps.get(partition, []), clocks)
-    ordered = sorted(facts, key=lambda fact: (fact["time"], fact["device"]))
-    return _Fold().events(ordered, max(clocks.values()))
+    end_ms = max(clocks.values())
+    told = [fact for fact in facts if fact["kind"] != "stranger" or _leaves_ms(fact) <= end_ms]
+    ordered = sorted(told, key=lambda fact: (_leaves_ms(fact), fact["device"]))
+    return _Fold().events(ordered, end_ms)
+
+
+def _leaves_ms(fact: Fact) -> int:
+    return int(fact["time"]) + (PATIENCE_MS if fact["kind"] == "stranger" else 0)
 
 
 def _clocks_and_gaps(
@@ -187,7 +200,7 @@ class _Fold:
 
     def events(self, facts: list[Fact], end_ms: int) -> list[dict[str, Any]]:
         for fact in facts:
-            self._wait(fact["time"])
+            self._wait(_leaves_ms(fact))
             self._fact(fact)
         self._wait(end_ms + 1)
         return self.out

@@ -28,6 +28,7 @@ from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.tenant_fleet import LAST_OF_INSTANT, Emergency, Moment, TenantFleet
 from udfs.transitions import NO_TRANSITIONS, Cause, Kind
+from udfs.waiting_rows import take_ripe
 
 STATE_VERSION = 1
 MAINTENANCE = "maintenance"
@@ -125,30 +126,15 @@ def on_transitions(
     held_ms = state.hold_until_ms
     if held_ms is not None and low_ms < held_ms:
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
-    ripe = waiting["time_ms"] < low_ms
+    ripe, waiting = take_ripe(waiting, low_ms)
     account = _Account(dict(state.tenants), policy)
-    if ripe.any():
-        rows = waiting.filter(ripe).sort("time_ms", "tenant_id", "device_id", maintain_order=True)
-        for row in _without_premature(rows).iter_rows(named=True):
-            account.take(row)
-        waiting = waiting.filter(~ripe)
+    for row in ripe.iter_rows(named=True):
+        account.take(row)
     account.end_waits(below_ms=low_ms, input_clock_ms=low_ms)
     if held_ms is not None:
         hush_pairs(account.events, held_ms)
     after = FleetState(tuple(clocks), waiting, account.tenants)
     return FleetStep(after, account.events, account.statuses)
-
-
-def _without_premature(rows: pl.DataFrame) -> pl.DataFrame:
-    """Drop what says unregistered of a device that is registered at the very same instant."""
-    strange = rows["kind"] == Kind.UNREGISTERED.value
-    if not strange.any():
-        return rows
-    at = ["tenant_id", "device_id", "time_ms"]
-    registered = rows.filter(pl.col("kind") == Kind.REGISTERED.value).select(at)
-    premature = rows.filter(strange).join(registered, on=at, how="anti", maintain_order="left")
-    kept = pl.concat([rows.filter(~strange), premature])
-    return kept.sort("time_ms", "tenant_id", "device_id", maintain_order=True)
 
 
 def hush_pairs(events: list[AlertRecord], held_ms: int) -> None:

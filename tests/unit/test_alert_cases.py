@@ -385,6 +385,15 @@ def test_case_54_an_unregistered_device_is_told_of_once_a_day_and_does_not_count
     assert told(events) == [("info", "info", "12:00:00"), ("info", "info", "+1 00:00:00")]
 
 
+def test_case_54_a_record_that_is_read_within_a_minute_takes_the_info_back() -> None:
+    log = AlertLog(until="12:20:00").register("early", when="12:00:30")
+    log.register("late", when="12:01:30")
+    for name in ("early", "late"):
+        log.contact(name, *every(60, "12:00:00", "12:20:00"))
+    strange = [e for e in log.events() if e["type"] == "fleetpulse.alert.unregistered-device"]
+    assert [e["subject"] for e in strange] == ["device/late"]
+
+
 def test_c5_a_change_of_the_registry_alone_never_fires() -> None:
     log = AlertLog(until="12:40:00").register(*names(30))
     for number, name in enumerate(names(30)):

@@ -1,0 +1,53 @@
+"""Which rows of the fleet stage may leave, and in what order.
+
+A row leaves when every shard's clock has passed its instant. What says that an unregistered device
+sends waits a minute longer: the registry is another topic, and its record may be read a little
+after the device's first batch. A record that arrives within the minute takes the row back.
+"""
+
+import polars as pl
+
+from udfs.transitions import NO_TRANSITIONS, Kind
+
+STRANGER_PATIENCE_MS = 60_000
+DEVICE = ("tenant_id", "device_id")
+
+
+def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split the waiting rows into those that may leave, in order, and the rest.
+
+    Args:
+        waiting: `TRANSITION_SCHEMA`, the rows of one device in order.
+        below_ms: no later row lies below it.
+    """
+    if waiting.is_empty():
+        return NO_TRANSITIONS, waiting
+    rows = _without_premature(waiting)
+    is_ripe = rows.select(_leaves_ms() < below_ms).to_series()
+    ripe = rows.filter(is_ripe).sort(_leaves_ms(), *DEVICE, maintain_order=True)
+    return ripe, rows.filter(~is_ripe)
+
+
+def _is_stranger() -> pl.Expr:
+    return pl.col("kind") == Kind.UNREGISTERED.value
+
+
+def _leaves_ms() -> pl.Expr:
+    return pl.col("time_ms") + pl.when(_is_stranger()).then(STRANGER_PATIENCE_MS).otherwise(0)
+
+
+def _without_premature(rows: pl.DataFrame) -> pl.DataFrame:
+    """Drop what says unregistered of a device whose record came within the patience."""
+    registered = rows.filter(pl.col("kind") == Kind.REGISTERED.value)
+    if registered.is_empty():
+        return rows
+    numbered = rows.with_row_index("place")
+    known = registered.select(*DEVICE, registered_ms="time_ms")
+    delay_ms = pl.col("registered_ms") - pl.col("time_ms")
+    premature = (
+        numbered.filter(_is_stranger())
+        .join(known, on=DEVICE)
+        .filter(delay_ms.is_between(0, STRANGER_PATIENCE_MS))
+        .select("place")
+    )
+    return numbered.join(premature, on="place", how="anti", maintain_order="left").drop("place")
