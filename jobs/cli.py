@@ -195,7 +195,7 @@ def query(
         list[str], typer.Argument(help="fleet, alerts, groups, device ID, or one SELECT.")
     ],
     output: Annotated[
-        str, typer.Option("--format", help="table, json (one object a line) or csv.")
+        str, typer.Option("--format", help="table, json (one object a line), csv or svg.")
     ] = "table",
     tenant_id: Annotated[
         str | None, typer.Option("--tenant", help="Only the rows of this tenant.")

@@ -69,7 +69,7 @@ def live_view(snapshot: Snapshot, height: int) -> RenderableType:
         height: lines of the terminal; the lists of alerts and events take what is left.
     """
     stored = snapshot.stored.value or StoredFigures()
-    notes = [*_emergencies(stored), *_away_lines(snapshot)]
+    notes = [*_emergencies(stored), *_away_lines(snapshot), *_warm_up(stored)]
     top = (_flow(snapshot, stored), _devices(stored))
     bottom = (_processes(snapshot), _flink(snapshot))
     taken = HEADER_LINES + len(notes) + _height(*top) + _height(*bottom) + BORDER_LINES
@@ -129,6 +129,13 @@ def _emergencies(stored: StoredFigures) -> Iterator[RenderableType]:
             yield Text(text, STYLE_OF["emergency"], no_wrap=True, overflow="ellipsis")
 
 
+def _warm_up(stored: StoredFigures) -> Iterator[RenderableType]:
+    if stored.points.total == 0:
+        yield Text(
+            " the jobs are starting their Python workers; then the first windows come", "dim"
+        )
+
+
 def _away_lines(snapshot: Snapshot) -> Iterator[RenderableType]:
     for name, cause in _away(snapshot):
         text = f" {name} is away, its figures are the last ones: {cause}"
@@ -157,7 +164,7 @@ def _flow(snapshot: Snapshot, stored: StoredFigures) -> Box:
     messages = "-" if kafka is None else f"{kafka.message_count:,}"
     grid.add_row("messages", messages, f"{rate_text(snapshot.messages_per_s)} /s")
     for group, lag in lag_of(kafka.lags if kafka else ()).items():
-        grid.add_row(f"{short_name(group)} behind", f"{lag:,}", "msg")
+        grid.add_row(f"{short_name(group)} lag", f"{lag:,}", "msg")
     return Box("Flow", grid, grid.row_count)
 
 

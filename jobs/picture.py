@@ -21,4 +21,6 @@ def svg_picture(content: RenderableType, title: str, width: int) -> str:
     console.print(content)
     # Fonts from elsewhere are not loaded where pictures of documents are shown, and must not be.
     svg = FONT_FACES.sub("", console.export_svg(title=title))
+    # Numbers are pushed to the right by blanks, which some programs would drop.
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
     return svg.replace("Fira Code, monospace", FONT_FAMILY)

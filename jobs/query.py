@@ -31,20 +31,21 @@ class NamedQuery(StrEnum):
 
 NAMED_SQL = {
     NamedQuery.FLEET: """
-        SELECT * FROM v_fleet_now ORDER BY tenant_id, deployment_group, model_version""",
+        SELECT tenant_id, deployment_group, model_version, devices, online, warning, critical,
+            offline_ratio
+        FROM v_fleet_now ORDER BY tenant_id, deployment_group, model_version""",
     NamedQuery.ALERTS: """
-        SELECT tenant_id, severity, subject, starts_at, last_seen, silence_s, notify, summary
+        SELECT severity, starts_at, last_seen, summary
         FROM v_open_alerts
         ORDER BY indexOf(['emergency', 'critical', 'warning', 'info'], severity), starts_at""",
     NamedQuery.DEVICE: """
-        SELECT window_start, metric, count, mean, stddev, min, p50, p95, max, model_version
+        SELECT window_start, metric, count, mean, min, p95, max
         FROM v_device_5m WHERE device_id = {device}
-        ORDER BY window_start DESC, metric LIMIT 200""",
+        ORDER BY window_start DESC, metric LIMIT 100""",
     NamedQuery.GROUPS: """
-        SELECT tenant_id, scope, deployment_group, model_version, metric, window_start, count,
-            mean, stddev, p50, p95, p99
-        FROM v_group_1m ORDER BY window_start DESC, tenant_id, scope, deployment_group,
-            model_version, metric LIMIT 200""",
+        SELECT window_start, deployment_group, model_version, metric, count, mean, p95
+        FROM v_group_1m WHERE scope = 'group'
+        ORDER BY window_start DESC, deployment_group, model_version, metric LIMIT 100""",
 }
 
 

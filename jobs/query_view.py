@@ -2,14 +2,23 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import date, datetime
 from enum import StrEnum
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
+from jobs.picture import svg_picture
 from jobs.query import NamedQuery, named_sql
 from schemas.errors import SettingsError
+
+LONG_TEXT_CHARS = 32
+"""Text that is longer may take several lines; nothing else does."""
+PICTURE_WIDTH = 90
 
 
 class OutputFormat(StrEnum):
@@ -18,6 +27,7 @@ class OutputFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    SVG = "svg"
 
 
 def query_sql(words: Sequence[str]) -> str:
@@ -49,20 +59,97 @@ def print_frame(frame: pl.DataFrame, output: OutputFormat) -> None:
         sys.stdout.write(frame.write_csv())
     elif output is OutputFormat.JSON:
         sys.stdout.write(frame.write_ndjson())
+    elif output is OutputFormat.SVG:
+        sys.stdout.write(svg_picture(answer_table(frame, PICTURE_WIDTH), "query", PICTURE_WIDTH))
     else:
-        Console().print(_table(frame))
+        console = Console()
+        if not console.is_terminal:
+            # A pipe has no width: nothing is cut.
+            console.width = max(console.width, _natural_width(answer_table(frame, sys.maxsize)))
+        console.print(answer_table(frame, console.width))
 
 
-def _table(frame: pl.DataFrame) -> Table:
-    table = Table(caption=f"{frame.height} rows")
-    for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left")
-    for row in frame.iter_rows():
-        table.add_row(*(_cell(value) for value in row))
+def answer_table(frame: pl.DataFrame, width: int) -> Table:
+    """Return an answer as a table for people.
+
+    Args:
+        frame: the answer; times are UTC.
+        width: characters of a line; the gaps get narrower before anything is cut.
+    """
+    day = _common_day(frame)
+    table = _filled_table(frame, day, gap=1)
+    if _natural_width(table) > width:
+        table = _filled_table(frame, day, gap=0)
+    caption = f"{frame.height:,} rows" + (f", times are of {day} UTC" if day else "")
+    is_cut = _natural_width(table) > width and not _has_long_text(frame)
+    table.caption = caption + ("; --format json shows what is cut" if is_cut else "")
     return table
 
 
-def _cell(value: object) -> str:
+def _filled_table(frame: pl.DataFrame, day: date | None, gap: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+    table.caption_justify = "left"
+    columns = [[cell_text(value, day) for value in column] for column in frame.iter_columns()]
+    for name, kind, cells in zip(frame.columns, frame.dtypes, columns, strict=True):
+        widest = max(map(len, cells), default=0)
+        table.add_column(
+            header_text(name, widest),
+            justify="right" if kind.is_numeric() else "left",
+            no_wrap=widest <= LONG_TEXT_CHARS,
+            vertical="top",
+        )
+    for row in zip(*columns, strict=True):
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _natural_width(table: Table) -> int:
+    console = Console(width=10_000)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _has_long_text(frame: pl.DataFrame) -> bool:
+    texts = frame.select(pl.col(pl.String).str.len_chars().max())
+    return any(longest is not None and longest > LONG_TEXT_CHARS for longest in texts.row(0))
+
+
+def header_text(name: str, widest: int) -> str:
+    r"""Return a column's name, on several lines when it is wider than its cells.
+
+    >>> header_text("deployment_group", 8)
+    'deployment\ngroup'
+    >>> header_text("metric_name", 20)
+    'metric_name'
+    """
+    return name.replace("_", "\n") if len(name) > widest else name
+
+
+def cell_text(value: object, day: date | None = None) -> str:
+    """Write one value for people.
+
+    Args:
+        value: of any type; a time is UTC.
+        day: of all times, which then need not say it.
+
+    >>> cell_text(12345), cell_text(0.123456), cell_text(None)
+    ('12,345', '0.1235', '')
+    >>> noon = datetime.fromisoformat("2026-11-22T12:00:00Z")
+    >>> cell_text(noon), cell_text(noon, noon.date())
+    ('2026-11-22 12:00:00', '12:00:00')
+    """
     if value is None:
         return ""
+    if isinstance(value, datetime):
+        return value.strftime("%H:%M:%S" if day else "%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _common_day(frame: pl.DataFrame) -> date | None:
+    """Return the day of all times; None when there are several, or none."""
+    times = frame.select(pl.col(pl.Datetime)).iter_columns()
+    days = {day for column in times for day in column.dt.date().unique() if day is not None}
+    return days.pop() if len(days) == 1 else None
