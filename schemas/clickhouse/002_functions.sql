@@ -8,9 +8,15 @@ CREATE OR REPLACE FUNCTION fleetpulse_bin_edge AS (bin) ->
 CREATE OR REPLACE FUNCTION fleetpulse_bin_value AS (bin) ->
     if(bin = 0, 0., sign(bin) * (fleetpulse_bin_edge(bin) + fleetpulse_bin_edge(abs(bin) + 1)) / 2);
 
--- The value of the smallest bin whose cumulative count reaches rank ceil(quantile * points), at least
--- 1; NaN when there are no points. `histogram` = (bins ascending, counts).
+-- For each quantile the value of the smallest bin whose cumulative count reaches rank
+-- ceil(quantile * points), at least 1. `histogram` = (bins ascending, counts), not empty.
+CREATE OR REPLACE FUNCTION fleetpulse_quantiles AS (histogram, quantiles) ->
+    arrayMap(bin -> fleetpulse_bin_value(bin), arrayMap(
+        quantile -> histogram.1[arrayFirstIndex(
+            reached -> reached >= greatest(1, ceil(quantile * arraySum(histogram.2))),
+            arrayCumSum(histogram.2))],
+        quantiles));
+
+-- One quantile; NaN when there are no points.
 CREATE OR REPLACE FUNCTION fleetpulse_quantile AS (histogram, quantile) ->
-    if(empty(histogram.1), nan, fleetpulse_bin_value(histogram.1[arrayFirstIndex(
-        reached -> reached >= greatest(1, ceil(quantile * arraySum(histogram.2))),
-        arrayCumSum(histogram.2))]));
+    if(empty(histogram.1), nan, fleetpulse_quantiles(histogram, [quantile])[1]);

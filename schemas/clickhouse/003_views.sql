@@ -10,10 +10,10 @@ SELECT
         toInt256(points) * total_sq * 1048576 - toInt256(total) * toInt256(total)))) / exp2(50) / points) AS stddev,
     smallest AS min,
     largest AS max,
-    fleetpulse_quantile(bins, 0.5) AS p50,
-    fleetpulse_quantile(bins, 0.9) AS p90,
-    fleetpulse_quantile(bins, 0.95) AS p95,
-    fleetpulse_quantile(bins, 0.99) AS p99,
+    if(points = 0, nan, quantiles[1]) AS p50,
+    if(points = 0, nan, quantiles[2]) AS p90,
+    if(points = 0, nan, quantiles[3]) AS p95,
+    if(points = 0, nan, quantiles[4]) AS p99,
     missing_points AS missing_count,
     nan_points AS nan_count,
     out_of_range_points AS out_of_range_count,
@@ -21,6 +21,9 @@ SELECT
     duplicate_points AS duplicate_count
 FROM
 (
+  -- All quantiles at once: a function is pasted in wherever it is used, and analysed each time.
+  SELECT *, fleetpulse_quantiles(bins, [0.5, 0.9, 0.95, 0.99]) AS quantiles FROM
+  (
     SELECT
         tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms, window_start,
         sum(count) AS points,
@@ -36,6 +39,7 @@ FROM
         sum(duplicate_count) AS duplicate_points
     FROM windows
     GROUP BY tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms, window_start
+  )
 );
 
 CREATE OR REPLACE VIEW v_device_5m AS
