@@ -117,8 +117,8 @@ def _checked_statement(client: Client, sql: str) -> str:
 def tenant_filters(database: str, tenant_id: str) -> str:
     r"""Return the value of `additional_table_filters` that shows only one tenant's rows.
 
-    >>> tenant_filters("fp", "o'b")[:46]
-    "{'fp.windows':'tenant_id = \\'o\\\\\\'b\\'','fp.al"
+    >>> print(tenant_filters("fp", "a").split(",")[0])
+    {'fp.windows':'tenant_id = \'a\''
     """
     tenant = quoted(tenant_id)
     pairs = (
