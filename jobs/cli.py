@@ -214,7 +214,7 @@ def query(
         allowed = ", ".join(OutputFormat)
         raise SettingsError("--format", value=output, allowed=allowed, cure="choose one of them")
     frame = run_query(_settings(context), query_sql(question), tenant_id)
-    print_frame(frame, OutputFormat(output))
+    print_frame(frame, OutputFormat(output), question)
 
 
 @app.command()

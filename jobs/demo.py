@@ -48,10 +48,12 @@ EXIT_INTERRUPTED = 130
 PICTURE_WIDTH, PICTURE_HEIGHT = 100, 34
 
 DRIFT_SQL = (
-    "SELECT window_start, model_version, sum(count) AS points, avg(mean) AS mean, max(p95) AS p95"
-    " FROM v_group_1m WHERE metric = 'prediction_confidence_ratio' AND scope = 'group'"
+    "SELECT window_start, model_version, sum(count) AS points,"
+    " sum(mean * count) / points AS confidence, min(min) AS lowest FROM v_group_1m"
+    " WHERE metric = 'prediction_confidence_ratio' AND scope = 'group'"
     " GROUP BY ALL ORDER BY window_start DESC, model_version LIMIT 12"
 )
+"""One model version of the simulated fleet loses confidence: this shows it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def run_demo(settings: Settings, options: DemoOptions) -> int:
             end.begin_end()
             demo.finish()
         except KeyboardInterrupt:
-            console.print("asked to end before everything was started")
+            console.print("asked to end before everything was started; ending what was")
             return EXIT_INTERRUPTED
         finally:
             demo.stop()

@@ -1,5 +1,6 @@
 """Prints the answer of a query: a table for people, JSON lines or CSV for programs."""
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -7,10 +8,11 @@ from enum import StrEnum
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from jobs.picture import svg_picture
 from jobs.query import NamedQuery, named_sql
@@ -18,7 +20,9 @@ from schemas.errors import SettingsError
 
 LONG_TEXT_CHARS = 32
 """Text that is longer may take several lines; nothing else does."""
-PICTURE_WIDTH = 90
+PICTURE_WIDTH = 84
+PLAIN_FROM, PLAIN_TO = 1e4, 1e15
+"""Numbers between these are written without decimals and without an exponent."""
 
 
 class OutputFormat(StrEnum):
@@ -53,20 +57,31 @@ def query_sql(words: Sequence[str]) -> str:
     return named_sql(name, rest[0] if rest else None)
 
 
-def print_frame(frame: pl.DataFrame, output: OutputFormat) -> None:
-    """Print an answer to standard output."""
+def print_frame(frame: pl.DataFrame, output: OutputFormat, words: Sequence[str]) -> None:
+    """Print an answer to standard output; a picture shows what was typed, too."""
     if output is OutputFormat.CSV:
         sys.stdout.write(frame.write_csv())
     elif output is OutputFormat.JSON:
         sys.stdout.write(frame.write_ndjson())
     elif output is OutputFormat.SVG:
-        sys.stdout.write(svg_picture(answer_table(frame, PICTURE_WIDTH), "query", PICTURE_WIDTH))
+        command = Text(f"$ fleetpulse query {typed_text(words)}\n", "bold")
+        content = Group(command, answer_table(frame, PICTURE_WIDTH))
+        sys.stdout.write(svg_picture(content, "fleetpulse query", PICTURE_WIDTH))
     else:
         console = Console()
         if not console.is_terminal:
             # A pipe has no width: nothing is cut.
             console.width = max(console.width, _natural_width(answer_table(frame, sys.maxsize)))
         console.print(answer_table(frame, console.width))
+
+
+def typed_text(words: Sequence[str]) -> str:
+    """Return words as they are typed in a shell; SQL in double quotes, as it has single ones.
+
+    >>> print(typed_text(["device", "edge-1"]), typed_text(["SELECT 'a'"]))
+    device edge-1 "SELECT 'a'"
+    """
+    return " ".join(f'"{word}"' if re.search(r"[^\w.-]", word) else word for word in words)
 
 
 def answer_table(frame: pl.DataFrame, width: int) -> Table:
@@ -132,7 +147,7 @@ def cell_text(value: object, day: date | None = None) -> str:
         day: of all times, which then need not say it.
 
     >>> cell_text(12345), cell_text(0.123456), cell_text(None)
-    ('12,345', '0.1235', '')
+    ('12,345', '0.123', '')
     >>> noon = datetime.fromisoformat("2026-11-22T12:00:00Z")
     >>> cell_text(noon), cell_text(noon, noon.date())
     ('2026-11-22 12:00:00', '12:00:00')
@@ -145,7 +160,19 @@ def cell_text(value: object, day: date | None = None) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return float_text(value) if isinstance(value, float) else str(value)
+
+
+def float_text(value: float) -> str:
+    """Write a number with as many digits as a person reads.
+
+    >>> [float_text(value) for value in (0.92, 51.6712, 123456.7, 0.0)]
+    ['0.920', '51.67', '123,457', '0']
+    """
+    if PLAIN_FROM <= abs(value) < PLAIN_TO:
+        return f"{value:,.0f}"
+    # The zeros at the end keep a column of shares aligned.
+    return f"{value:#.3g}" if 0 < abs(value) < 1 else f"{value:.4g}"
 
 
 def _common_day(frame: pl.DataFrame) -> date | None:
