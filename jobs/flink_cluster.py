@@ -223,3 +223,13 @@ def live_jobs(settings: Settings) -> set[str]:
     """
     jobs = ask_flink(settings, "/jobs/overview")["jobs"]
     return {job["name"] for job in jobs if job["state"] not in ENDED_STATES}
+
+
+def are_tasks_running(settings: Settings) -> bool:
+    """Say whether every task of every live job has started its work."""
+    try:
+        jobs = ask_flink(settings, "/jobs/overview")["jobs"]
+    except Unavailable:
+        return False
+    live = [job["tasks"] for job in jobs if job["state"] not in ENDED_STATES]
+    return bool(live) and all(tasks["running"] == tasks["total"] for tasks in live)

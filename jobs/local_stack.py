@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from enum import StrEnum
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
 
 from jobs.flink_cluster import (
+    are_tasks_running,
     has_slots,
     job_manager_program,
     prepare_flink,
@@ -184,7 +184,7 @@ class LocalStack:
         self._done("flink", f"http://127.0.0.1:{self.settings.stack.flink_port}")
 
     def _start_service(self, part: Part, module: str) -> None:
-        if part not in self._parts or not self._is_built(module):
+        if part not in self._parts:
             return
         self.start_module(part.value, module)
         marker = self.run_dir / f"{part}.ready"
@@ -192,17 +192,16 @@ class LocalStack:
         self._done(part.value, "ready")
 
     def _submit_jobs(self) -> None:
-        if Part.JOBS not in self._parts or not self._is_built("jobs.submission"):
+        if Part.JOBS not in self._parts:
             return
         self._group.start(submission_program(self.settings))
         self._group.wait_for_exit("submission", timeout_s=self._time_left_s())
         self._done("jobs", "submitted")
-
-    def _is_built(self, module: str) -> bool:
-        if find_spec(module) is None:
-            self._done(module, "is not built yet, left out")
-            return False
-        return True
+        # A job runs before its Python workers do: only then is it ready for input.
+        self._wait_until(
+            "taskmanager", lambda: are_tasks_running(self.settings), what="running tasks"
+        )
+        self._done("jobs", "running")
 
     def start_module(self, name: str, module: str, *arguments: str) -> ProcessRecord:
         """Start one of our own modules as a process of the stack.
