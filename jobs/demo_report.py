@@ -95,7 +95,7 @@ def adds_up(sent: SentPoints, stored: StoredReport) -> bool:
 
 def account_table(sent: SentPoints, stored: StoredReport) -> Table:
     """Set what was sent against what was found: the rows add up to the sum below."""
-    table = Table(title="every point is accounted for", title_justify="left", box=None)
+    table = Table(title="the account of every point", title_justify="left", box=None)
     table.add_column("points")
     table.add_column("acknowledged by Kafka", justify="right")
     table.add_column("found in ClickHouse", justify="right")
