@@ -175,10 +175,11 @@ def _devices(stored: StoredFigures) -> Box:
         grid.add_row(Text(f"● {status}", style), _bold(stored.device_counts.get(status, 0)))
     counts = [(name, stored.open_counts.get(name, 0)) for name in SEVERITIES]
     shown = [Text(f"{count:,} {name}", STYLE_OF[name]) for name, count in counts if count > 0]
-    alerts = Text(" · ").join(shown) if shown else Text("none", "green")
+    alerts = Text("  ", no_wrap=True, overflow="ellipsis").join(shown)
     bar = device_bar([(s, stored.device_counts.get(s, 0)) for s in DEVICE_STATUSES], BAR_CELLS)
-    content = Group(bar, grid, Text.assemble("open alerts: ", alerts))
-    return Box("Devices", content, grid.row_count + 2)
+    title = f"open alerts: {sum(stored.open_counts.values()):,}"
+    content = Group(bar, grid, title, alerts)
+    return Box("Devices", content, grid.row_count + 3)
 
 
 def device_bar(counts: Sequence[tuple[str, int]], cells: int) -> Text:

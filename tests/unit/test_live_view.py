@@ -79,7 +79,8 @@ def test_the_full_view_shows_every_figure_uncut_from_80_columns_on(width):
         "264,211    493 /s",
         "2,801",
         "online       984",
-        "11 critical · 3 warning",
+        "open alerts: 14",
+        "11 critical  3 warning",
         "edge-000649  16:50:37",
         "16:51:37  resolved  edge-000011",
         "kafka   alive  291   0.25",
@@ -104,6 +105,12 @@ def test_an_emergency_is_a_banner_with_its_time():
     text = drawn(with_stored(open_alerts=(EMERGENCY, CRITICAL)), 100)
     assert "EMERGENCY since 16:50:37  100 of 998 are offline." in text
     assert "EMERGENCY" not in drawn(FULL, 100)
+
+
+def test_open_alerts_of_every_severity_stay_on_one_line_of_80_columns():
+    counts = {"emergency": 1, "critical": 7, "warning": 128}
+    text = drawn(with_stored(open_counts=counts))
+    assert "1 emergency  7 critical  128 warning" in text
 
 
 def test_a_part_that_is_away_is_named_and_its_last_figures_stay():
