@@ -1,0 +1,98 @@
+"""Lengths, names, prints, and reasons beside each suppressed warning."""
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+from tests.tidy.exemptions import assert_only_exempt
+from tests.tidy.source_tree import (
+    PACKAGES,
+    called_names,
+    functions,
+    modules,
+    text_of,
+    tree_of,
+)
+
+FILE_MAX_LINES = 300
+FUNCTION_MAX_LINES = 60
+BANNED_IN_CLASSES = re.compile(r"Manager|Helper|Util|Processor|Handler|^My[A-Z]")
+BANNED_VARIABLES = {"info", "tmp", "data", "foo", "temp", "obj", "val"}
+PRINTING = {"jobs/clock_service.py", "jobs/jar_fetch.py", "jobs/loader_service.py"}
+PRINTING |= {"jobs/submit.py"}
+"""Processes that a person starts: what they did, or why not, is one line."""
+
+SUPPRESSION = re.compile(
+    r"#\s*(?:noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type:\s*ignore(?:\[[\w, -]+\])?)"
+)
+
+
+def test_no_file_is_longer_than_300_lines():
+    found = {
+        str(path)
+        for path in modules(*PACKAGES, "tests")
+        if len(text_of(path).splitlines()) > FILE_MAX_LINES
+    }
+    assert_only_exempt("file_length", found)
+
+
+def test_no_function_is_longer_than_60_lines():
+    found = {
+        f"{path}: {function.name}"
+        for path in modules(*PACKAGES, "tests")
+        for function in functions(path)
+        if function.end_lineno - function.lineno + 1 > FUNCTION_MAX_LINES
+    }
+    assert_only_exempt("function_length", found)
+
+
+def bad_names(path: Path) -> set[str]:
+    nodes = list(ast.walk(tree_of(path)))
+    classes = {n.name for n in nodes if isinstance(n, ast.ClassDef)}
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    arguments = {n.arg for n in nodes if isinstance(n, ast.arg)}
+    stem = {path.stem} & {"utils", "helpers", "common", "misc", "util"}
+    banned = {name for name in classes if BANNED_IN_CLASSES.search(name)}
+    return banned | ((stored | arguments) & BANNED_VARIABLES) | stem
+
+
+def test_every_name_says_what_it_names():
+    found = {f"{path}: {name}" for path in modules(*PACKAGES) for name in bad_names(path)}
+    assert_only_exempt("name", found)
+
+
+def test_nothing_prints_but_what_talks_to_a_person():
+    callers = {str(path) for path in modules(*PACKAGES) if "print" in called_names(path)}
+    assert not PRINTING - callers, f"prints no longer, remove: {sorted(PRINTING - callers)}"
+    assert_only_exempt("print", callers - PRINTING)
+
+
+def comments(path: Path) -> list[tuple[int, str]]:
+    tokens = tokenize.generate_tokens(io.StringIO(text_of(path)).readline)
+    return [(t.start[0], t.string) for t in tokens if t.type == tokenize.COMMENT]
+
+
+def unreasoned(path: Path) -> set[str]:
+    """Return the comments that suppress a warning and do not say why."""
+    return {
+        f"{path}: {text}"
+        for _, text in comments(path)
+        if SUPPRESSION.search(text) and not re.search(r"\w{3}", SUPPRESSION.sub("", text))
+    }
+
+
+def test_every_suppressed_warning_has_its_reason_beside_it():
+    found = {each for path in modules(*PACKAGES, "tests") for each in unreasoned(path)}
+    assert_only_exempt("suppression", found)
+
+
+def test_no_test_sleeps_or_mocks():
+    found = {
+        f"{path}: {name}"
+        for path in modules("tests")
+        for name in called_names(path)
+        if name in {"mock", "MagicMock", "Mock"} or name.startswith("unittest.mock")
+    }
+    assert found == set()
