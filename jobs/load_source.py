@@ -24,14 +24,14 @@ Positions = dict[str, dict[int, int]]
 """Topic -> partition -> next offset."""
 
 # The client library's public names of its own error codes begin with an underscore.
-PARTITION_END = KafkaError._PARTITION_EOF  # noqa: SLF001
-NOT_AUTHENTICATED = KafkaError._AUTHENTICATION  # noqa: SLF001
+PARTITION_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - a public error code
+NOT_AUTHENTICATED = KafkaError._AUTHENTICATION  # noqa: SLF001 - a public error code
 HARMLESS = frozenset(
     {
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001 - a public error code
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - a public error code
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - a public error code
+        KafkaError._RESOLVE,  # noqa: SLF001 - a public error code
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
     }

@@ -135,7 +135,7 @@ def process_statuses(records: Sequence[ProcessRecord]) -> list[ProcessStatus]:
 def _statuses(record: ProcessRecord) -> list[ProcessStatus]:
     process = record.process()
     if process is None:
-        return [ProcessStatus(record.name, record.pid, False, 0, 0.0)]  # noqa: FBT003
+        return [ProcessStatus(record.name, record.pid, False, 0, 0.0)]  # noqa: FBT003 - is_alive
     workers = [m for m in _session_members(record) if m.pid != record.pid]
     rows = [_measure(record.name, record.pid, [process])]
     if workers:

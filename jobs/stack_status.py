@@ -99,7 +99,7 @@ def _end_offsets(
     client: AdminClient, counts: dict[str, int], kafka: KafkaSettings
 ) -> dict[tuple[str, int], int]:
     asked = {
-        TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client has no types
         for name, count in counts.items()
         for partition in range(count)
     }

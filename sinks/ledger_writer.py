@@ -43,7 +43,7 @@ class LedgerWriter:
 
     def read(self) -> list[LedgerRow]:
         """Return the latest row of each topic partition."""
-        return [LedgerRow(*row) for row in self._writer.query_rows(LATEST_ROWS)]  # type: ignore[arg-type]
+        return [LedgerRow(*row) for row in self._writer.query_rows(LATEST_ROWS)]  # type: ignore[arg-type]  # rows are untyped
 
     def write(self, entries: Sequence[LedgerEntry], *, is_done: bool) -> None:
         """Record batches as begun, or as done; all of them in one insert, so all or none."""

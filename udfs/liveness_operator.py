@@ -33,7 +33,7 @@ class WatchShards(KeyedProcessFunction):
         descriptor = ValueStateDescriptor("liveness_v1", Types.PRIMITIVE_ARRAY(Types.BYTE()))
         self.liveness = runtime_context.get_state(descriptor)
 
-    def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, bytes]]:  # noqa: ARG002
+    def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, bytes]]:  # noqa: ARG002 - Flink's
         """Apply one section of a block, of contacts and clocks or of device records."""
         shard, payload = value[0], bytes(value[2])
         assert self.liveness is not None, "Flink calls open first"

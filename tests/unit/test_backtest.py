@@ -45,7 +45,7 @@ def test_a_log_becomes_events_with_every_field_of_the_schema(tmp_path: Path) -> 
 def test_ticks_and_times_as_epoch_ms_do_the_same(tmp_path: Path) -> None:
     start_ms = 1767268800000
     ticks = [{"at": start_ms + 5000 * n, "type": "tick"} for n in range(1, 62)]
-    log = write_log(tmp_path / "log.jsonl", DEVICE, contact(start_ms), *ticks)  # type: ignore[arg-type]
+    log = write_log(tmp_path / "log.jsonl", DEVICE, contact(start_ms), *ticks)  # type: ignore[arg-type]  # a mixed list
     out = tmp_path / "alerts.jsonl"
     assert run_backtest(log, None, out) == 1
     assert json.loads(out.read_text())["time"] == "2026-01-01T12:05:00.000Z"
