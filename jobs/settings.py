@@ -6,6 +6,7 @@ name or a value out of range refuses to start with one line that names the setti
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,11 +18,13 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableGroup
 
+from jobs.settings_refusals import ENVIRONMENT_PREFIX, refusal_of
 from schemas.errors import SettingsError
 
-ENVIRONMENT_PREFIX = "FLEETPULSE_"
 SETTINGS_FILE_VARIABLE = "FLEETPULSE_SETTINGS_FILE"
+EXAMPLE_VARIABLE = "FLEETPULSE_KAFKA__PARTITION_COUNT"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -170,9 +173,11 @@ class Settings(BaseSettings):
         """Let addresses that nobody set follow the ports of the local stack."""
         stack = given.get("stack", {})
         for group, field, port_field, template in FOLLOWED_PORTS:
+            others = given.get(group, {})
+            if not (isinstance(stack, dict) and isinstance(others, dict)):
+                break  # what is no group is refused by the validation that follows
             if port_field in stack:
-                address = template.format(port=stack[port_field])
-                given[group] = {field: address, **given.get(group, {})}
+                given[group] = {field: template.format(port=stack[port_field]), **others}
         return given
 
     @classmethod
@@ -185,8 +190,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: flags, environment, TOML file."""
-        toml_file = os.environ.get(SETTINGS_FILE_VARIABLE)
-        toml = TomlConfigSettingsSource(settings_cls, Path(toml_file) if toml_file else None)
+        path = os.environ.get(SETTINGS_FILE_VARIABLE)
+        toml = TomlConfigSettingsSource(settings_cls, Path(path) if path else None)
         return init_settings, env_settings, toml
 
 
@@ -227,10 +232,37 @@ def load_settings(kind: type[Settings] = Settings, /, **flags: Any) -> Settings:
             allowed="the path of a TOML file",
             cure="create the file or unset the variable",
         )
+    _require_known_groups()
     try:
         return kind(**flags)
     except ValidationError as error:
-        raise _as_settings_error(error) from error
+        raise refusal_of(error, Settings.model_fields) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            SETTINGS_FILE_VARIABLE, value=toml_file, allowed="a TOML file", cure=str(error)
+        ) from error
+    except UnreadableGroup as error:
+        raise SettingsError(
+            "environment",
+            value=str(error),
+            allowed="a whole group as one JSON object",
+            cure=f"set single values, such as {EXAMPLE_VARIABLE}=8",
+        ) from error
+
+
+def _require_known_groups() -> None:
+    """Refuse a misspelt group in the environment, which pydantic would not look at."""
+    for variable in os.environ:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == SETTINGS_FILE_VARIABLE:
+            continue
+        group = variable.removeprefix(ENVIRONMENT_PREFIX).partition("__")[0].lower()
+        if group not in Settings.model_fields:
+            raise SettingsError(
+                variable,
+                value="***",
+                allowed=f"{ENVIRONMENT_PREFIX}GROUP__NAME of {', '.join(Settings.model_fields)}",
+                cure=f"correct the name, such as {EXAMPLE_VARIABLE}, or unset it",
+            )
 
 
 def choose_settings_file(path: Path) -> None:
@@ -244,15 +276,3 @@ def inherited_environment() -> dict[str, str]:
     A child reads its settings from the file that its parent wrote, so that both have the same.
     """
     return {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
-
-
-def _as_settings_error(error: ValidationError) -> SettingsError:
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"]) or "settings"
-    value = "***" if "password" in name else first.get("input")
-    return SettingsError(
-        name,
-        value=value,
-        allowed=first["msg"],
-        cure=f"set {ENVIRONMENT_PREFIX}{name.upper().replace('.', '__')} or correct the TOML file",
-    )

@@ -39,7 +39,7 @@ OWNERS = {
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/tables.py sinks/table_rows.py sinks/clickhouse_writer.py "
     "sinks/ledger_writer.py",
-    "pydantic": "jobs/settings.py jobs/settings_file.py",
+    "pydantic": "jobs/settings.py jobs/settings_file.py jobs/settings_refusals.py",
     "pydantic_settings": "jobs/settings.py",
     "requests": "jobs/jar_fetch.py",
     "rich": "jobs/doctor.py jobs/query_view.py jobs/status_view.py jobs/demo.py "
