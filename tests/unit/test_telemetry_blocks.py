@@ -1,0 +1,192 @@
+"""From raw messages to sections: limits, tenancy, ticks, and every message in exactly one place."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import Reason
+from schemas.records import encode_record
+from schemas.telemetry import (
+    DEVICE_MAX_BYTES,
+    NAME_MAX_BYTES,
+    POINTS_MAX_COUNT,
+    TAGS_MAX_COUNT,
+    TENANT_MAX_BYTES,
+)
+from schemas.topics import CLOCK_TENANT_ID, Topic
+from tests.schema_versions import schema_of_id
+from tests.strategies import NOON_MS, batches
+from udfs.frame_bytes import unpack_frames
+from udfs.shards import device_hashes, shard_of
+from udfs.telemetry_blocks import (
+    RawBlock,
+    batch_sections,
+    contact_sections,
+    dead_letter_section,
+    decode_telemetry,
+    topic_tenants,
+)
+
+SHARD_COUNT = 4
+POINT = {"name": "cpu", "value": 0.5, "timestamp": NOON_MS, "tags": {}}
+
+
+def batch(**changes):
+    return {"tenant_id": "t", "device_id": "d", "sent_at": 1, "points": [POINT]} | changes
+
+
+def raw_block(values, topics=None) -> RawBlock:
+    """Lay values into one partition, a second apart."""
+    count = len(values)
+    return RawBlock(
+        topics=topics or ["x.telemetry"] * count,
+        keys=[b"key %d" % row for row in range(count)],
+        values=values,
+        append_time_ms=NOON_MS + 1000 * np.arange(count),
+        partitions=np.zeros(count, np.int32),
+        offsets=100 + np.arange(count, dtype=np.int64),
+    )
+
+
+def decode(records, topics=None):
+    values = [encode_record(Topic.TELEMETRY, record, 1) for record in records]
+    raw = raw_block(values, topics)
+    return raw, decode_telemetry(raw, "x.", schema_of_id)
+
+
+def reasons(records, topics=None):
+    return [message.reason for message in decode(records, topics)[1].rejected]
+
+
+def tags(count):
+    return {f"k{index}": "" for index in range(count)}
+
+
+AT_THE_LIMIT = {
+    "tenant": batch(tenant_id="t" * TENANT_MAX_BYTES),
+    "device": batch(device_id="ü" * (DEVICE_MAX_BYTES // 2)),
+    "name": batch(points=[POINT | {"name": "n" * NAME_MAX_BYTES}]),
+    "tags": batch(points=[POINT | {"tags": tags(TAGS_MAX_COUNT)}]),
+    "points": batch(points=[POINT] * POINTS_MAX_COUNT),
+    "no points": batch(points=[]),
+    "slash in the device": batch(device_id="a/b"),
+}
+OVER_THE_LIMIT = {
+    "no tenant": (batch(tenant_id=""), Reason.IDENTITY_INVALID),
+    "long tenant": (batch(tenant_id="t" * (TENANT_MAX_BYTES + 1)), Reason.IDENTITY_INVALID),
+    "slash in the tenant": (batch(tenant_id="a/b"), Reason.IDENTITY_INVALID),
+    "no device": (batch(device_id=""), Reason.IDENTITY_INVALID),
+    "long device": (batch(device_id="ü" * 129), Reason.IDENTITY_INVALID),
+    "no name": (batch(points=[POINT, POINT | {"name": ""}]), Reason.LIMIT_EXCEEDED),
+    "long name": (batch(points=[POINT | {"name": "ü" * 65}]), Reason.LIMIT_EXCEEDED),
+    "many tags": (batch(points=[POINT | {"tags": tags(17)}]), Reason.LIMIT_EXCEEDED),
+    "many points": (batch(points=[POINT] * (POINTS_MAX_COUNT + 1)), Reason.LIMIT_EXCEEDED),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_LIMIT)
+def test_a_batch_at_a_limit_is_accepted(name):
+    assert reasons([AT_THE_LIMIT[name]]) == []
+
+
+@pytest.mark.parametrize("name", OVER_THE_LIMIT)
+def test_a_batch_over_a_limit_is_rejected_and_its_neighbours_and_their_points_stay(name):
+    bad, reason = OVER_THE_LIMIT[name]
+    _, decoded = decode([batch(), bad, batch()])
+    assert [(message.row, message.reason) for message in decoded.rejected] == [(1, reason)]
+    assert decoded.messages["row"].to_list() == [0, 2]
+    assert decoded.items["row"].to_list() == [0, 2]
+
+
+def test_in_a_tenants_own_topic_another_tenant_and_the_clock_are_rejected():
+    records = [batch(tenant_id="a"), batch(tenant_id="b"), batch(tenant_id=CLOCK_TENANT_ID)]
+    topics = ["x.telemetry.a"] * 3
+    assert reasons(records, topics) == [Reason.TENANT_MISMATCH] * 2
+    assert reasons(records, ["x.telemetry"] * 3) == []
+
+
+def test_the_prefix_is_taken_literally_and_a_tenant_may_have_dots():
+    assert topic_tenants(["a.telemetry.b.c"], "a.") == ["b.c"]
+    with pytest.raises(AssertionError, match="no telemetry topic"):
+        topic_tenants(["axtelemetry"], "a.")
+
+
+@st.composite
+def blocks(draw):
+    """Draw batches, ticks, and values that are nothing at all."""
+    records = draw(st.lists(batches(), max_size=6))
+    kinds = [draw(st.sampled_from(["batch", "batch", "tick", "junk", "none"])) for _ in records]
+    values = []
+    for record, kind in zip(records, kinds, strict=True):
+        sent = record | ({"tenant_id": CLOCK_TENANT_ID} if kind == "tick" else {})
+        message = encode_record(Topic.TELEMETRY, sent, 1)
+        values.append({"junk": message + b"\0", "none": None}.get(kind, message))
+    return records, kinds, values
+
+
+@given(blocks())
+@settings(max_examples=35)
+def test_every_message_goes_to_its_shard_or_to_the_dead_letters_exactly_once(drawn):
+    records, kinds, values = drawn
+    raw = raw_block(values)
+    decoded = decode_telemetry(raw, "x.", schema_of_id)
+    sections = batch_sections(raw, decoded, SHARD_COUNT)
+    seen = {}
+    for section in sections:
+        frames = unpack_frames(section.payload)
+        point_rows = frames["points"]["row"].to_list()
+        for row in frames["batches"].to_dicts():
+            assert row["row"] not in seen
+            seen[row["row"]] = section.shard
+            assert row["offset"] == 100 + row["row"]
+            assert row["append_time_ms"] == NOON_MS + 1000 * row["row"]
+            assert point_rows.count(row["row"]) == len(records[row["row"]]["points"])
+        assert set(point_rows) <= set(frames["batches"]["row"])
+    letters = [unpack_frames(s.payload)["letters"] for s in dead_letter_section(raw, decoded)]
+    dead = {offset - 100 for frame in letters for offset in frame["offset"]}
+    assert set(seen) == {row for row, kind in enumerate(kinds) if kind == "batch"}
+    assert dead == {row for row, kind in enumerate(kinds) if kind in ("junk", "none")}
+    for row, shard in seen.items():
+        hashes = device_hashes([records[row]["tenant_id"]], [records[row]["device_id"]])
+        assert shard == shard_of(hashes, SHARD_COUNT)[0]
+
+
+@given(blocks())
+@settings(max_examples=35)
+def test_every_shard_hears_how_far_the_log_is_and_each_contact_is_told_once(drawn):
+    records, kinds, values = drawn
+    raw = raw_block(values)
+    decoded = decode_telemetry(raw, "x.", schema_of_id)
+    if not values:
+        return
+    sections = contact_sections(raw, decoded, SHARD_COUNT)
+    assert [section.shard for section in sections] == list(range(SHARD_COUNT))
+    frames = [unpack_frames(section.payload) for section in sections]
+    assert all(frame["clocks"].equals(frames[0]["clocks"]) for frame in frames)
+    offsets = sorted(offset for frame in frames for offset in frame["contacts"]["offset"])
+    assert offsets == [100 + row for row, kind in enumerate(kinds) if kind == "batch"]
+    newest = pl.concat([frame["contacts"] for frame in frames]).sort("offset")["newest_point_ms"]
+    told = [record["points"] for record, kind in zip(records, kinds, strict=True)
+            if kind == "batch"]  # fmt: skip
+    assert newest.to_list() == [
+        max((point["timestamp"] for point in points), default=None) for points in told
+    ]
+
+
+def test_dead_letters_keep_the_original_bytes_key_and_place_and_say_why():
+    values = [b"junk", None, encode_record(Topic.TELEMETRY, batch(), 1)]
+    raw = raw_block(values)
+    (section,) = dead_letter_section(raw, decode_telemetry(raw, "x.", schema_of_id))
+    letters = unpack_frames(section.payload)["letters"]
+    assert letters["value"].to_list() == [b"junk", None]
+    assert letters["key"].to_list() == [b"key 0", b"key 1"]
+    assert letters["offset"].to_list() == [100, 101]
+    assert letters["topic"].to_list() == ["x.telemetry"] * 2
+    assert letters["reason"].to_list() == [Reason.BAD_MAGIC.value] * 2
+
+
+def test_a_block_without_rejects_has_no_dead_letter_section():
+    raw, decoded = decode([batch()])
+    assert dead_letter_section(raw, decoded) == []
