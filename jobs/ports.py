@@ -10,7 +10,8 @@ from typing import Any
 
 import psutil
 
-from jobs.settings import ENVIRONMENT_PREFIX, Settings, StackSettings, load_settings
+from jobs.settings import Settings, StackSettings, load_settings
+from jobs.settings_refusals import ENVIRONMENT_PREFIX
 from schemas.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
