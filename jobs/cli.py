@@ -122,6 +122,20 @@ def status(context: typer.Context) -> None:
 
 
 @app.command()
+def topics(context: typer.Context) -> None:
+    """Create the topics that are missing, check those that exist, register the schemas.
+
+    `fleetpulse up` does this already; use it where Kafka and the registry are run by others.
+
+    Example: fleetpulse --set kafka.bootstrap_servers=kafka:9092 topics
+    """
+    from jobs.topic_setup import prepare_topics
+
+    for line in prepare_topics(_settings(context)):
+        typer.echo(line)
+
+
+@app.command()
 def simulate(
     context: typer.Context,
     duration_s: Annotated[

@@ -22,6 +22,7 @@ from jobs.jars import (
     Destination,
     LockedFile,
     missing_files,
+    read_lock,
     registry_home,
     repository_dir,
     sha256_of,
@@ -169,13 +170,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache-dir", type=Path, default=DEFAULT_CACHE_DIR)
     parser.add_argument("--write-lock", action="store_true", help="write docker/jars.lock anew")
+    parser.add_argument("--only", type=Destination, help="fetch for kafka, flink or registry alone")
     options = parser.parse_args()
     logging.getLogger("jgo").setLevel(logging.ERROR)  # our own line names the file and the cure
     try:
         if options.write_lock:
             print(f"{LOCK_FILE.name}: {write_lock(options.cache_dir)} files")
         else:
-            fetch_missing(options.cache_dir, print)
+            wanted = [each for each in read_lock() if options.only in (None, each.destination)]
+            fetch_missing(options.cache_dir, print, wanted)
     except FleetpulseError as error:
         print(f"fleetpulse: {error}", file=sys.stderr)
         return 1

@@ -73,7 +73,7 @@ def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
     with contextlib.ExitStack() as exits:
         exits.enter_context(directory_lock(settings.stack.data_dir))
         metrics = PrometheusEndpoint(LOADER_METRICS)
-        metrics.serve(settings.stack.metrics_port)
+        metrics.serve(settings.stack.metrics_port, settings.stack.metrics_host)
         exits.callback(metrics.close)
         retry = Retry(RetryPolicy(), stop, on_retry=lambda error: _count_error(metrics, error))
         address = clickhouse_address(settings)

@@ -138,6 +138,8 @@ class StackSettings(Group):
     registry_management_port: Port = 18083
     flink_port: Port = 18082
     flink_rpc_port: Port = 18089
+    metrics_host: str = "127.0.0.1"
+    """Where metrics are served; a container opens it to Prometheus with 0.0.0.0."""
     metrics_port: Port = 18084
     """First of a few consecutive ports that serve Prometheus metrics."""
     start_timeout_s: float = Field(180.0, gt=0)

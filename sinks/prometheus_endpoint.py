@@ -1,4 +1,4 @@
-"""Serves a process's metrics to Prometheus, on the loopback interface."""
+"""Serves a process's metrics to Prometheus, on the loopback interface unless told otherwise."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,19 +27,19 @@ class PrometheusEndpoint:
         collector = Counter if metric.kind is MetricKind.COUNTER else Gauge
         return collector(metric.name, metric.says, metric.labels, registry=self._registry)
 
-    def serve(self, port: int) -> None:
+    def serve(self, port: int, host: str = LOOPBACK) -> None:
         """Answer on the port until the process ends.
 
         Raises:
             SettingsError: the port is taken.
         """
         try:
-            self._server, _ = start_http_server(port, LOOPBACK, self._registry)
+            self._server, _ = start_http_server(port, host, self._registry)
         except OSError as error:
             raise SettingsError(
                 "stack.metrics_port",
                 value=port,
-                allowed=f"a free port on {LOOPBACK}",
+                allowed=f"a free port on {host}",
                 cure="end the program that has it, or set FLEETPULSE_STACK__METRICS_PORT",
             ) from error
 
