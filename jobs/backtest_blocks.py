@@ -10,9 +10,9 @@ from jobs.backtest_log import LineType, LogLine, parse_time_ms
 from udfs.liveness import (
     CONTACT_SCHEMA,
     DEVICE_CHANGE_SCHEMA,
-    NO_CONTACTS,
-    NO_DEVICE_CHANGES,
     LivenessBlock,
+    no_contacts,
+    no_device_changes,
 )
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.shards import device_hashes, shard_of
@@ -93,7 +93,7 @@ def _contacts(records: list[LogLine], log: pl.DataFrame) -> pl.DataFrame:
         if line.type is LineType.CONTACT
     ]
     if not rows:
-        return NO_CONTACTS
+        return no_contacts()
     said = pl.DataFrame(rows, schema=CONTACT_SCHEMA | {"index": pl.Int64})
     placed = said.drop(*(name for name in log.columns if name != "index"))
     return placed.join(log, on="index", maintain_order="left").select(*CONTACT_SCHEMA)
@@ -119,4 +119,4 @@ def _devices(lines: list[LogLine]) -> pl.DataFrame:
         fields = line.fields if record is None else record
         place = {"is_tombstone": record is None, "append_time_ms": line.at_ms, "offset": len(rows)}
         rows.append({name: fields.get(name) for name in DEVICE_CHANGE_SCHEMA} | place)
-    return pl.DataFrame(rows, schema=DEVICE_CHANGE_SCHEMA) if rows else NO_DEVICE_CHANGES
+    return pl.DataFrame(rows, schema=DEVICE_CHANGE_SCHEMA) if rows else no_device_changes()

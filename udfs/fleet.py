@@ -27,7 +27,7 @@ from udfs.offline_policy import OfflinePolicy, Severity
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.tenant_fleet import LAST_OF_INSTANT, Emergency, Moment, TenantFleet
-from udfs.transitions import NO_TRANSITIONS, Cause, Kind
+from udfs.transitions import Cause, Kind, no_transitions
 from udfs.waiting_rows import take_ripe
 
 STATE_VERSION = 1
@@ -56,7 +56,7 @@ class FleetState:
     @classmethod
     def empty(cls, shard_count: int) -> "FleetState":
         """Return the state before any input."""
-        return cls((UNKNOWN_MS,) * shard_count, NO_TRANSITIONS, {})
+        return cls((UNKNOWN_MS,) * shard_count, no_transitions(), {})
 
     def to_bytes(self) -> bytes:
         """Return the state as versioned bytes."""

@@ -62,9 +62,21 @@ DEVICE_CHANGE_SCHEMA: dict[str, Any] = {
     "append_time_ms": pl.Int64,
     "offset": pl.Int64,
 }
-NO_CONTACTS = pl.DataFrame(schema=CONTACT_SCHEMA)
-NO_CLOCKS = pl.DataFrame(schema=STRETCH_SCHEMA)
-NO_DEVICE_CHANGES = pl.DataFrame(schema=DEVICE_CHANGE_SCHEMA)
+
+
+def no_contacts() -> pl.DataFrame:
+    """Return a frame without contacts."""
+    return pl.DataFrame(schema=CONTACT_SCHEMA)
+
+
+def no_clocks() -> pl.DataFrame:
+    """Return a frame without stretches."""
+    return pl.DataFrame(schema=STRETCH_SCHEMA)
+
+
+def no_device_changes() -> pl.DataFrame:
+    """Return a frame without records of the registry."""
+    return pl.DataFrame(schema=DEVICE_CHANGE_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -77,9 +89,9 @@ class LivenessBlock:
         devices: `DEVICE_CHANGE_SCHEMA`; records of the registry for the shard's devices.
     """
 
-    contacts: pl.DataFrame = field(default_factory=lambda: NO_CONTACTS)
-    clocks: pl.DataFrame = field(default_factory=lambda: NO_CLOCKS)
-    devices: pl.DataFrame = field(default_factory=lambda: NO_DEVICE_CHANGES)
+    contacts: pl.DataFrame = field(default_factory=no_contacts)
+    clocks: pl.DataFrame = field(default_factory=no_clocks)
+    devices: pl.DataFrame = field(default_factory=no_device_changes)
 
 
 @dataclass(frozen=True)

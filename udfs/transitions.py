@@ -71,7 +71,15 @@ TRANSITION_SCHEMA: dict[str, Any] = {
     "firmware_version": pl.String,
     "model_version": pl.String,
 }
-NO_TRANSITIONS = pl.DataFrame(schema=TRANSITION_SCHEMA)
+
+
+def no_transitions() -> pl.DataFrame:
+    """Return a frame without transitions.
+
+    A new one each time: two threads that use one frame can stop each other for good, see
+    DECISIONS.md.
+    """
+    return pl.DataFrame(schema=TRANSITION_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,7 @@ class TransitionLog:
         if self.spans:
             frames.append(pl.DataFrame(self.spans, schema=TRANSITION_SCHEMA))
         if not frames:
-            return NO_TRANSITIONS
+            return no_transitions()
         return frames[0] if len(frames) == 1 else pl.concat(frames)
 
 

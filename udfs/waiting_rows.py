@@ -7,7 +7,7 @@ after the device's first batch. A record that arrives within the minute takes th
 
 import polars as pl
 
-from udfs.transitions import NO_TRANSITIONS, Kind
+from udfs.transitions import Kind, no_transitions
 
 STRANGER_PATIENCE_MS = 60_000
 DEVICE = ("tenant_id", "device_id")
@@ -21,7 +21,7 @@ def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.Da
         below_ms: no later row lies below it.
     """
     if waiting.is_empty():
-        return NO_TRANSITIONS, waiting
+        return no_transitions(), waiting
     rows = _without_premature(waiting)
     is_ripe = rows.select(_leaves_ms() < below_ms).to_series()
     ripe = rows.filter(is_ripe).sort(_leaves_ms(), *DEVICE, maintain_order=True)

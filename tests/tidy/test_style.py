@@ -96,3 +96,33 @@ def test_no_test_sleeps_or_mocks():
         if name in {"mock", "MagicMock", "Mock"} or name.startswith("unittest.mock")
     }
     assert found == set()
+
+
+def shared_frames(tree: ast.Module) -> set[str]:
+    """Return the calls that build a frame or a series when the module is loaded."""
+    outside = [n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {
+        id(node)
+        for top in outside
+        for function in ast.walk(top)
+        if isinstance(function, ast.FunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    return {
+        ast.unparse(node.func)
+        for top in outside
+        for node in ast.walk(top)
+        if isinstance(node, ast.Call)
+        and id(node) not in inside
+        and ast.unparse(node.func) in {"pl.DataFrame", "pl.Series", "pl.concat"}
+    }
+
+
+def test_no_frame_is_shared_by_threads_as_a_constant():
+    # Polars locks a frame without the interpreter's lock: two operators in one worker deadlocked.
+    assert {str(path) for path in modules(*PACKAGES) if shared_frames(tree_of(path))} == set()
+
+
+def test_the_search_for_shared_frames_finds_one():
+    assert shared_frames(ast.parse("NONE = pl.DataFrame()\nMAKE = lambda: pl.Series()"))
+    assert not shared_frames(ast.parse("def none():\n    return pl.DataFrame()"))
