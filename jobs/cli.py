@@ -232,6 +232,29 @@ def query(
 
 
 @app.command()
+def backtest(
+    log: Annotated[Path, typer.Option("--input", help="JSONL: the log to run the rules over.")],
+    out: Annotated[Path, typer.Option(help="JSONL: the alert events, in order.")],
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help="TOML file; its group `offline` counts.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="When the log ends; RFC 3339.")] = None,
+    ticks: Annotated[str | None, typer.Option(help="Add clock ticks, such as 5s.")] = None,
+    engine: Annotated[str, typer.Option(help="pure; flink is not built yet.")] = "pure",
+) -> None:
+    """Run the offline rules over a recorded or hand-written log; needs no broker.
+
+    Example: fleetpulse backtest --input log.jsonl --ticks 5s --out alerts.jsonl
+    """
+    from jobs.backtest import run_backtest
+
+    if engine != "pure":
+        cure = "use --engine pure: it runs the same logic"
+        raise SettingsError("--engine", value=engine, allowed="pure", cure=cure)
+    typer.echo(f"{run_backtest(log, settings_file, out, until, ticks)} events")
+
+
+@app.command()
 def doctor(context: typer.Context) -> None:
     """Check versions, Java, jars, ports, disk, topics, registry and ClickHouse; say the cure.
 
