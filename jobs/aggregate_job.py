@@ -35,7 +35,7 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
         dead_letters_topic=dead_letters_topic,
         windows_schema_id=registry.register(Topic.WINDOWS, prefix),
     )
-    source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME)
+    source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME, has_tenant_topics=True)
     query = container_query(tables, settings, source, BlockUse.BATCHES)
     rows = (
         tables.to_data_stream(tables.sql_query(query))
