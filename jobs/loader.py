@@ -12,6 +12,7 @@ import structlog
 
 from jobs.load_source import LoadSource
 from schemas.codec import SchemaOfId
+from schemas.dead_letter_headers import Origin, Refusal
 from schemas.metrics import (
     LOADER_BATCHES,
     LOADER_LAG,
@@ -22,7 +23,6 @@ from schemas.metrics import (
 from schemas.tables import TABLE_OF_TOPIC
 from schemas.topics import Topic
 from sinks.clickhouse_writer import ClickHouseWriter
-from sinks.dead_letter import Origin, Refusal
 from sinks.dead_letter_writer import DeadLetterWriter
 from sinks.ledger_writer import LedgerWriter
 from sinks.load_ledger import (

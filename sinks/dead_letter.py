@@ -1,63 +1,24 @@
-"""A dead letter: the original bytes, and headers that say where they came from and why.
-
-The header names are Kafka Connect's, which other tools know, plus a few of our own (`dlq.`). The
-text of headers never contains a value of the record.
-"""
+"""A dead letter of the loader: the original's headers and ours, and its searchable columns."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.errors import Reason
+from schemas.dead_letter_headers import CONNECT, REASON, Origin, Refusal, cause_headers
 from sinks.messages import Headers, Message
 
-CONNECT = "__connect.errors."
-REASON = "dlq.reason"
 PAYLOAD_SHA256 = "dlq.payload.sha256"
-ERROR_CLASS = "schemas.errors.Rejected"
 UNKNOWN_POSITION = -1
 POSITION_MAX_DIGITS = 18
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a message was read."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Who refused a message, in which step, and why."""
-
-    component: str
-    stage: str
-    reason: Reason
-    detail: str
 
 
 def dead_letter_headers(
     origin: Origin, refusal: Refusal, original: Headers, value: bytes
 ) -> Headers:
     """Return the headers of a dead letter: the original's, then ours where a name is not taken."""
-    own = {
-        f"{CONNECT}topic": origin.topic,
-        f"{CONNECT}partition": str(origin.partition),
-        f"{CONNECT}offset": str(origin.offset),
-        f"{CONNECT}connector.name": refusal.component,
-        f"{CONNECT}task.id": "0",
-        f"{CONNECT}stage": refusal.stage,
-        f"{CONNECT}class.name": ERROR_CLASS,
-        f"{CONNECT}exception.class.name": ERROR_CLASS,
-        f"{CONNECT}exception.message": f"{refusal.reason}: {refusal.detail}",
-        f"{CONNECT}exception.stacktrace": "",
-        REASON: refusal.reason.value,
-        PAYLOAD_SHA256: hashlib.sha256(value).hexdigest(),
-    }
+    own = cause_headers(origin, refusal)
+    own[PAYLOAD_SHA256] = hashlib.sha256(value).hexdigest()
     taken = {name for name, _ in original}
     added = [(name, text.encode()) for name, text in own.items() if name not in taken]
     return (*original, *added)

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from schemas.dead_letter_headers import Origin, Refusal
 from schemas.errors import Unavailable
-from sinks.dead_letter import Origin, Refusal, dead_letter_headers
+from sinks.dead_letter import dead_letter_headers
 from sinks.messages import Message
 
 DELIVERY_TIMEOUT_S = 30.0

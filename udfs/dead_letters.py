@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-CONNECTOR_NAME = "fleetpulse-aggregate"
+from schemas.dead_letter_headers import Origin, Refusal, cause_headers
+from schemas.errors import Reason
+
+COMPONENT = "fleetpulse-aggregate"
 STAGE = "VALUE_CONVERTER"
-ERROR_CLASS = "schemas.errors.Rejected"
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,9 @@ def dead_letters(letters: pl.DataFrame) -> Iterator[DeadLetter]:
         letters: as `udfs.telemetry_blocks.dead_letter_section` packs them.
     """
     for letter in letters.iter_rows(named=True):
-        headers = {
-            "__connect.errors.topic": letter["topic"],
-            "__connect.errors.partition": str(letter["partition"]),
-            "__connect.errors.offset": str(letter["offset"]),
-            "__connect.errors.connector.name": CONNECTOR_NAME,
-            "__connect.errors.task.id": "0",
-            "__connect.errors.stage": STAGE,
-            "__connect.errors.class.name": ERROR_CLASS,
-            "__connect.errors.exception.class.name": ERROR_CLASS,
-            "__connect.errors.exception.message": f"{letter['reason']}: {letter['detail']}",
-            "__connect.errors.exception.stacktrace": "",
-            "dlq.reason": letter["reason"],
-            "dlq.append_time_ms": str(letter["append_time_ms"]),
-        }
+        origin = Origin(letter["topic"], letter["partition"], letter["offset"])
+        refusal = Refusal(COMPONENT, STAGE, Reason(letter["reason"]), letter["detail"])
+        headers = cause_headers(origin, refusal)
+        headers["dlq.append_time_ms"] = str(letter["append_time_ms"])
         encoded = {name: text.encode() for name, text in headers.items()}
         yield DeadLetter(letter["key"], letter["value"], encoded)

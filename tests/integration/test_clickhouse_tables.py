@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from schemas.dead_letter_headers import Origin, Refusal
 from schemas.errors import Reason, SettingsError
 from schemas.tables import DEVICE_STATUS, LOADED_TABLES, WINDOWS, Migration, migrations
 from schemas.topics import Topic
 from sinks.clickhouse_endpoint import open_client
-from sinks.dead_letter import Origin, Refusal, dead_letter_headers
+from sinks.dead_letter import dead_letter_headers
 from sinks.load_ledger import LedgerEntry, OffsetRange, plan_topic
 from sinks.messages import Message
 from sinks.migration_writer import migrate

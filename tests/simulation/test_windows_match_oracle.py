@@ -3,7 +3,6 @@
 import itertools
 from typing import Any
 
-import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,29 +11,19 @@ from benchmarks.fleet import FleetPlan, SimulatedClock, build_fleet
 from benchmarks.fleet_faults import FaultPlan, FaultScript
 from benchmarks.fleet_messages import FleetEncoder
 from benchmarks.fleet_schedule import transmissions
-from schemas.records import decode_record, encode_record, schema_of
+from schemas.records import decode_record, schema_of
 from schemas.topics import Topic
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
 from tests.strategies import telemetry_logs
+from tests.unit.test_aggregate import raw_block
 from udfs.aggregate import on_batches
 from udfs.dedup import DedupShard, empty_dedup
 from udfs.frame_bytes import unpack_frames
-from udfs.telemetry_blocks import RawBlock, batch_sections, decode_telemetry
+from udfs.telemetry_blocks import batch_sections, decode_telemetry
 from udfs.windows import SQUARE_LARGE_SHIFT, WindowPolicy
 
 SCHEMA_ID = 5
 STARTED_AT_MS = 1_790_000_100_000
-
-
-def raw_block(log: list[LogEntry]) -> RawBlock:
-    return RawBlock(
-        topics=["telemetry"] * len(log),
-        keys=[b""] * len(log),
-        values=[encode_record(Topic.TELEMETRY, entry.batch, SCHEMA_ID) for entry in log],
-        append_time_ms=np.array([entry.append_time_ms for entry in log], np.int64),
-        partitions=np.array([entry.partition for entry in log], np.int32),
-        offsets=np.array([entry.offset for entry in log], np.int64),
-    )
 
 
 class Engine:

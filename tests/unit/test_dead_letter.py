@@ -2,8 +2,9 @@
 
 import hashlib
 
+from schemas.dead_letter_headers import Origin, Refusal
 from schemas.errors import Reason
-from sinks.dead_letter import Origin, Refusal, dead_letter_frame, dead_letter_headers
+from sinks.dead_letter import dead_letter_frame, dead_letter_headers
 from sinks.messages import Message
 
 ORIGIN = Origin("windows", 3, 17)
