@@ -197,7 +197,7 @@ class LoadSource:
 
 
 def _message(message: KafkaMessage, partition: int, offset: int) -> Message:
-    key, value = _bytes(message.key()) or b"", _bytes(message.value())
+    key, value = _bytes(message.key()), _bytes(message.value())
     _, timestamp_ms = message.timestamp()
     pairs = cast("Iterable[tuple[str, str | bytes | None]]", message.headers() or ())
     headers = tuple((name, _bytes(content) or b"") for name, content in pairs)

@@ -12,7 +12,7 @@ import structlog
 
 from jobs.load_source import LoadSource
 from schemas.codec import SchemaOfId
-from schemas.dead_letter_headers import Origin, Refusal
+from schemas.dead_letter import Origin, Original, Refusal, dead_letter
 from schemas.metrics import (
     LOADER_BATCHES,
     LOADER_LAG,
@@ -190,14 +190,14 @@ class Loader:
         if not rows.rejected:
             return
         letters = [
-            (
+            dead_letter(
                 Origin(topic, message.partition, message.offset),
                 Refusal(COMPONENT, STAGE, rejected.reason, rejected.detail),
-                message,
+                Original(message.key, message.value, message.headers, message.timestamp_ms),
             )
             for message, rejected in rows.rejected
         ]
         self._parts.retry(lambda: self._parts.dead_letters.send(letters))
-        for _, refusal, _ in letters:
-            self._parts.metrics.add(LOADER_REJECTED, topic=topic, reason=refusal.reason.value)
+        for _, rejected in rows.rejected:
+            self._parts.metrics.add(LOADER_REJECTED, topic=topic, reason=rejected.reason.value)
         log.warning("messages went to the dead letters", topic=topic, count=len(letters))

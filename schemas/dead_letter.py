@@ -36,6 +36,8 @@ KEY_TRUNCATED = "dlq.key.truncated"
 HEADERS_DROPPED = "dlq.headers.dropped"
 REPLAY_OF = "dlq.replay.of"
 """On a message that was sent again: TOPIC/PARTITION/OFFSET of the letter."""
+RECEIPT_OF = "dlq.receipt.of"
+"""On a receipt: PARTITION/OFFSET of the letter in the dead-letter topic."""
 ERROR_CLASS = "schemas.errors.Rejected"
 
 # A batch on the wire is at most 1 MiB, but compressed: what comes out of it may be larger.

@@ -10,6 +10,15 @@ CLOCK_TENANT_ID = "__clock__"
 MESSAGE_MAX_BYTES = 1024 * 1024
 """The wire limit of one message, also set on the topics."""
 
+DEAD_LETTER_MAX_BYTES = 2 * MESSAGE_MAX_BYTES
+"""An original of the largest size and the headers around it."""
+
+DEAD_LETTERS_KEPT_BYTES = 1024**3
+"""Of each partition of the dead letters, whose oldest go first."""
+
+DEAD_LETTERS_SEGMENT_BYTES = 64 * 1024**2
+"""Whole segments are removed, so they must be small beside what is kept."""
+
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -59,7 +68,15 @@ TOPIC_SPECS = (
     TopicSpec(Topic.ALERTS),
     TopicSpec(Topic.DEVICE_STATUS, is_compacted=True),
     # A dead letter keeps the timestamp of the original, which may be old: never expire it by time.
-    TopicSpec(Topic.DEAD_LETTERS, retention_ms=-1),
+    TopicSpec(
+        Topic.DEAD_LETTERS,
+        retention_ms=-1,
+        extra_config={
+            "max.message.bytes": str(DEAD_LETTER_MAX_BYTES),
+            "retention.bytes": str(DEAD_LETTERS_KEPT_BYTES),
+            "segment.bytes": str(DEAD_LETTERS_SEGMENT_BYTES),
+        },
+    ),
 )
 
 

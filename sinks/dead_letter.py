@@ -1,32 +1,22 @@
-"""A dead letter of the loader: the original's headers and ours, and its searchable columns."""
+"""The searchable columns of dead letters: what their headers say, without the payload."""
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
-from schemas.dead_letter_headers import CONNECT, REASON, Origin, Refusal, cause_headers
-from sinks.messages import Headers, Message
+from sinks.dead_letter_summary import UNKNOWN_POSITION, Summary, is_receipt, summary_of
+from sinks.messages import Message
 
-PAYLOAD_SHA256 = "dlq.payload.sha256"
-UNKNOWN_POSITION = -1
-POSITION_MAX_DIGITS = 18
-
-
-def dead_letter_headers(
-    origin: Origin, refusal: Refusal, original: Headers, value: bytes
-) -> Headers:
-    """Return the headers of a dead letter: the original's, then ours where a name is not taken."""
-    own = cause_headers(origin, refusal)
-    own[PAYLOAD_SHA256] = hashlib.sha256(value).hexdigest()
-    taken = {name for name, _ in original}
-    added = [(name, text.encode()) for name, text in own.items() if name not in taken]
-    return (*original, *added)
+KEY_MAX_CHARS = 1024
+"""Of a key in the table; the whole key is in the letter."""
+NO_SCHEMA_ID = -1
 
 
 def dead_letter_frame(letters: Sequence[Message]) -> pl.DataFrame:
-    """Return the searchable columns of dead letters, one row each, in order."""
-    rows = [_row(letter) for letter in letters]
+    """Return the searchable columns of dead letters, one row each, in order; receipts have none."""
+    rows = [_row(letter, summary_of(letter)) for letter in letters if not is_receipt(letter)]
     return pl.DataFrame(rows, schema=_SCHEMA)
 
 
@@ -44,39 +34,52 @@ _SCHEMA = {
     "dead_partition": pl.Int32,
     "dead_offset": pl.Int64,
     "timestamp": pl.Int64,
+    "attempt": pl.UInt32,
+    "schema_id": pl.Int64,
+    "tenant_claimed": pl.String,
+    "first_failed_at": pl.Int64,
+    "replay_of": pl.String,
 }
 
 
-def _row(letter: Message) -> dict[str, object]:
-    headers = {name: value.decode(errors="replace") for name, value in letter.headers}
-    message = headers.get(f"{CONNECT}exception.message", "")
-    origin_offset = _position(headers.get(f"{CONNECT}offset"))
-    origin_topic = headers.get(f"{CONNECT}topic", "")
-    value = letter.value or b""
+def _row(letter: Message, summary: Summary) -> dict[str, object]:
+    origin = summary.origin
     return {
-        "origin_topic": origin_topic,
+        "origin_topic": origin.topic,
+        "origin_partition": _int32(origin.partition),
         # Without an origin the letter's own position keeps two of them apart in the table's key.
-        "origin_partition": _position(headers.get(f"{CONNECT}partition")),
-        "origin_offset": origin_offset if origin_topic else letter.offset,
-        "stage": headers.get(f"{CONNECT}stage", ""),
-        "component": headers.get(f"{CONNECT}connector.name", ""),
-        "reason": headers.get(REASON) or message.partition(":")[0],
-        "detail": message.partition(": ")[2],
-        "message_key": letter.key.decode(errors="replace"),
-        "value_bytes": len(value),
-        "value_sha256": hashlib.sha256(value).hexdigest(),
+        "origin_offset": origin.offset if origin.topic else letter.offset,
+        "stage": summary.stage,
+        "component": summary.component,
+        "reason": summary.reason,
+        "detail": summary.detail,
+        "message_key": (letter.key or b"").decode(errors="replace")[:KEY_MAX_CHARS],
+        "value_bytes": summary.value_bytes,
+        "value_sha256": summary.value_sha256 or hashlib.sha256(letter.value or b"").hexdigest(),
         "dead_partition": letter.partition,
         "dead_offset": letter.offset,
         "timestamp": letter.timestamp_ms,
+        "attempt": summary.attempt,
+        "schema_id": NO_SCHEMA_ID if summary.schema_id is None else summary.schema_id,
+        "tenant_claimed": summary.tenant,
+        "first_failed_at": _time_ms(summary.first_failed_at, otherwise=letter.timestamp_ms),
+        "replay_of": summary.replay_of,
     }
 
 
-def _position(text: str | None) -> int:
-    """Return a partition or an offset from a header; foreign headers may hold anything.
+def _int32(partition: int) -> int:
+    """Return a partition, or "unknown" for a number that no partition has."""
+    return partition if partition < 2**31 else UNKNOWN_POSITION
 
-    >>> _position("17"), _position(None), _position("x")
-    (17, -1, -1)
+
+def _time_ms(text: str, otherwise: int) -> int:
+    """Return an RFC 3339 instant as UTC ms; what is none is replaced.
+
+    >>> _time_ms("2026-01-01T00:00:00.007Z", 0), _time_ms("soon", 5), _time_ms("2026-01-01", 5)
+    (1767225600007, 5, 5)
     """
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > POSITION_MAX_DIGITS:
-        return UNKNOWN_POSITION
-    return int(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return otherwise if instant.tzinfo is None else round(instant.timestamp() * 1000)

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from schemas.dead_letter_headers import Origin, Refusal
+from schemas.dead_letter import Letter
 from schemas.errors import Unavailable
-from sinks.dead_letter import dead_letter_headers
-from sinks.messages import Message
+from schemas.topics import DEAD_LETTER_MAX_BYTES
 
 DELIVERY_TIMEOUT_S = 30.0
 
@@ -27,12 +26,13 @@ class DeadLetterWriter:
                 "bootstrap.servers": bootstrap_servers,
                 "client.id": "fleetpulse-loader",
                 "enable.idempotence": True,
+                "message.max.bytes": DEAD_LETTER_MAX_BYTES,
                 "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
                 "log_level": 3,
             }
         )
 
-    def send(self, letters: Iterable[tuple[Origin, Refusal, Message]]) -> None:
+    def send(self, letters: Iterable[Letter]) -> None:
         """Send letters and return when the broker has all of them.
 
         Raises:
@@ -40,17 +40,14 @@ class DeadLetterWriter:
                 which the origin in their headers makes harmless.
         """
         failures: list[KafkaError] = []
-        for origin, refusal, message in letters:
-            headers = dead_letter_headers(origin, refusal, message.headers, message.value or b"")
-            self._produce(message, list(headers), failures)
+        for letter in letters:
+            self._produce(letter, failures)
         left_count = self._producer.flush(DELIVERY_TIMEOUT_S)
         if left_count or failures:
             cause = failures[0].str() if failures else "no answer"
             raise Unavailable(f"dead-letter topic {self._topic}: {cause}")
 
-    def _produce(
-        self, message: Message, headers: list[tuple[str, bytes]], failures: list[KafkaError]
-    ) -> None:
+    def _produce(self, letter: Letter, failures: list[KafkaError]) -> None:
         def on_delivery(error: KafkaError | None, _: object) -> None:
             if error is not None:
                 failures.append(error)
@@ -58,10 +55,10 @@ class DeadLetterWriter:
         try:
             self._producer.produce(
                 self._topic,
-                key=message.key,
-                value=message.value,
-                headers=headers,  # type: ignore[arg-type]  # a list of pairs is allowed
-                timestamp=max(message.timestamp_ms, 0),
+                key=letter.key,
+                value=letter.value,
+                headers=list(letter.headers),
+                timestamp=max(letter.timestamp_ms, 0),
                 on_delivery=on_delivery,
             )
         except (BufferError, KafkaException) as error:

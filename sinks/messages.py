@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-Headers = tuple[tuple[str, bytes], ...]
-"""In order; a name may occur twice."""
+from schemas.dead_letter import Headers
 
 
 @dataclass(frozen=True)
@@ -14,6 +13,7 @@ class Message:
         partition: of the batch's topic.
         offset: in that partition.
         timestamp_ms: the broker's or the producer's, UTC.
+        key: None is a null key, which is not an empty one.
         value: None is a tombstone.
         headers: in order; a name may occur twice.
     """
@@ -21,11 +21,11 @@ class Message:
     partition: int
     offset: int
     timestamp_ms: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
     headers: Headers = ()
 
     @property
     def size_bytes(self) -> int:
         """Return the bytes of key and value."""
-        return len(self.key) + len(self.value or b"")
+        return len(self.key or b"") + len(self.value or b"")

@@ -86,7 +86,8 @@ _FRAMES: dict[Topic, Callable[[pl.DataFrame, Sequence[Message]], pl.DataFrame]] 
 
 def _decommissioned(tombstones: Sequence[Message]) -> pl.DataFrame:
     """Return the last state of devices that left: a tombstone has only its key and its time."""
-    identities = [message.key.decode(errors="replace").partition("/") for message in tombstones]
+    keys = [(message.key or b"").decode(errors="replace") for message in tombstones]
+    identities = [key.partition("/") for key in keys]
     empty = [""] * len(tombstones)
     times = [message.timestamp_ms for message in tombstones]
     return pl.DataFrame(

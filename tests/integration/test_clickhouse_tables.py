@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.dead_letter_headers import Origin, Refusal
+from schemas.dead_letter import Origin, Original, Refusal, dead_letter
 from schemas.errors import Reason, SettingsError
 from schemas.tables import DEVICE_STATUS, LOADED_TABLES, WINDOWS, Migration, migrations
 from schemas.topics import Topic
 from sinks.clickhouse_endpoint import open_client
-from sinks.dead_letter import dead_letter_headers
 from sinks.load_ledger import LedgerEntry, OffsetRange, plan_topic
 from sinks.messages import Message
 from sinks.migration_writer import migrate
@@ -342,7 +341,8 @@ def test_the_fleet_now_counts_the_latest_state_of_each_device(database):
 
 def test_a_dead_letter_can_be_found_by_its_origin(database):
     refusal = Refusal("fleetpulse-loader", "VALUE_CONVERTER", Reason.AVRO_INVALID, "EOFError")
-    headers = dead_letter_headers(Origin("windows", 1, 17), refusal, (), b"value")
+    original = Original(b"t0/d1", b"value", (), START_MS)
+    headers = dead_letter(Origin("windows", 1, 17), refusal, original).headers
     letters = [Message(0, offset, START_MS, b"t0/d1", b"value", headers) for offset in (1, 2)]
     load(database, LOADED_TABLES[3], table_rows(Topic.DEAD_LETTERS, *letters))
     database.client.command("OPTIMIZE TABLE dead_letters FINAL")
