@@ -1,0 +1,179 @@
+"""Columns of byte strings: how whole columns become Avro without a call per value.
+
+A `ByteColumn` holds one byte string a row, end to end in one buffer:
+
+    ends   0      3  3        8          row 0 "abc", row 1 "", row 2 "defgh"
+    buffer  a b c    d e f g h
+
+So the items of a list, one after the other, already are the bytes of the list: grouping rows only
+drops some of the ends. Records are joined across their fields by Arrow, in C++.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+LARGE_BINARY = pa.large_binary()
+"""Offsets of 64 bits: a block may be larger than 2 GiB."""
+NOTHING_BETWEEN = pa.scalar(b"", LARGE_BINARY)
+GROUP_BITS = 7
+"""Avro writes an integer in groups of seven bits, the lowest first; all but the last have MORE."""
+MORE = 0x80
+
+
+@dataclass(frozen=True)
+class ByteColumn:
+    """One byte string a row.
+
+    Args:
+        ends: shape (n + 1,), ascending: row i is buffer[ends[i]:ends[i + 1]].
+        buffer: contiguous memory of bytes.
+    """
+
+    ends: Integers
+    buffer: object
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ends) - 1
+
+    @cached_property
+    def sizes(self) -> Integers:
+        """Return the bytes of each row, shape (n,)."""
+        return np.diff(self.ends)
+
+    def grouped(self, starts: Integers) -> "ByteColumn":
+        """Put consecutive rows together; copies no byte.
+
+        Args:
+            starts: first row of each group, then the end of the last group, ascending.
+        """
+        return ByteColumn(self.ends[starts], self.buffer)
+
+    def spread(self, is_present: Flags) -> "ByteColumn":
+        """Return one row for each flag: the own rows in turn where set, else nothing."""
+        sizes = np.zeros(len(is_present), np.int64)
+        sizes[is_present] = self.sizes
+        return ByteColumn(_ends(sizes) + self.ends[0], self.buffer)
+
+    def to_series(self) -> pl.Series:
+        """Return the rows as a column of Binary."""
+        return pl.Series("message", self.to_arrow(), dtype=pl.Binary)
+
+    def to_arrow(self) -> pa.LargeBinaryArray:
+        """Return the rows as an Arrow array on the same memory."""
+        buffers = [None, pa.py_buffer(self.ends), pa.py_buffer(self.buffer)]
+        return pa.LargeBinaryArray.from_buffers(LARGE_BINARY, len(self), buffers)
+
+
+def byte_strings(column: pl.Series) -> ByteColumn:
+    """Return strings, as UTF-8, or binary values.
+
+    Args:
+        column: String or Binary without nulls.
+    """
+    return _of_arrow(column.to_arrow())
+
+
+def fixed_width(values: NDArray[np.generic]) -> ByteColumn:
+    """Return the memory of numbers, or of rows of bytes.
+
+    Args:
+        values: shape (n,), or (n, width) of uint8.
+    """
+    memory = np.ascontiguousarray(values)
+    width = memory.itemsize if memory.ndim == 1 else memory.shape[1]
+    return ByteColumn(np.arange(len(memory) + 1, dtype=np.int64) * width, memory)
+
+
+def repeated(constant: bytes, count: int) -> ByteColumn:
+    """Return the same bytes in each row."""
+    return fixed_width(np.tile(np.frombuffer(constant, np.uint8), (count, 1)))
+
+
+def longs(numbers: NDArray[np.int32 | np.int64]) -> ByteColumn:
+    r"""Return integers as Avro writes them: zigzag, then groups of seven bits.
+
+    >>> longs(np.array([0, -1, 64, -65])).to_series().to_list()
+    [b'\x00', b'\x01', b'\x80\x01', b'\x81\x01']
+    """
+    signed = numbers.astype(np.int64, copy=False)
+    rest = ((signed << 1) ^ (signed >> 63)).view(np.uint64)
+    width = _varint_bytes(int(rest.max(initial=0)))
+    if width == 1:
+        return fixed_width(rest.astype(np.uint8))
+    groups = np.empty((len(rest), width), np.uint8)
+    for i in range(width):
+        groups[:, i] = rest >> np.uint64(GROUP_BITS * i)
+    groups[:, :-1] |= MORE
+    groups[:, -1] &= MORE - 1
+    if _varint_bytes(int(rest.min(initial=2**64 - 1))) == width:
+        return fixed_width(groups)
+    return _trimmed(groups, rest)
+
+
+def joined(parts: Sequence[ByteColumn | bytes], count: int) -> ByteColumn:
+    """Join columns row by row.
+
+    Args:
+        parts: of `count` rows each; bytes are the same in each row.
+        count: rows.
+    """
+    columns = [
+        repeated(part, count) if isinstance(part, bytes) else part for part in _merged(parts)
+    ]
+    assert all(len(column) == count for column in columns), "columns of unequal length"
+    if len(columns) == 1:
+        return columns[0]
+    arrays = [column.to_arrow() for column in columns]
+    return _of_arrow(pc.binary_join_element_wise(*arrays, NOTHING_BETWEEN))
+
+
+def _of_arrow(array: pa.Array) -> ByteColumn:
+    """Return a large binary or large string array without nulls, on the same memory."""
+    _, ends, buffer = array.buffers()
+    if len(array) == 0 or buffer is None:  # Arrow leaves out what is empty.
+        return repeated(b"", len(array))
+    stop = array.offset + len(array) + 1
+    return ByteColumn(np.frombuffer(ends, np.int64, stop)[array.offset :], buffer)
+
+
+def _merged(parts: Sequence[ByteColumn | bytes]) -> list[ByteColumn | bytes]:
+    """Put constants that follow each other together."""
+    merged: list[ByteColumn | bytes] = []
+    for part in parts:
+        if isinstance(part, bytes) and merged and isinstance(before := merged[-1], bytes):
+            merged[-1] = before + part
+        else:
+            merged.append(part)
+    return merged or [b""]
+
+
+def _trimmed(groups: NDArray[np.uint8], rest: NDArray[np.uint64]) -> ByteColumn:
+    """Cut each row of groups after its highest group that is not zero."""
+    width = groups.shape[1]
+    sizes = np.ones(len(rest), np.int64)
+    for i in range(1, width):
+        sizes += rest >= np.uint64(1 << GROUP_BITS * i)
+    place = np.arange(width)
+    groups[place == sizes[:, np.newaxis] - 1] &= MORE - 1
+    return ByteColumn(_ends(sizes), groups[place < sizes[:, np.newaxis]])
+
+
+def _varint_bytes(zigzag: int) -> int:
+    return max(1, -(-zigzag.bit_length() // GROUP_BITS))
+
+
+def _ends(sizes: Integers) -> Integers:
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    return ends
