@@ -51,10 +51,11 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: setup ## lint, formatting and types
+check: setup ## lint, formatting, types, and whether a schema has changed in a way that breaks readers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m jobs.schema_check
 	$(BIN)/yamllint --strict -d '{extends: relaxed, rules: {line-length: {max: 120}}}' docker
 
 test: setup ## every test: unit, tidy, flink, simulation, integration

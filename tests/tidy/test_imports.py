@@ -24,6 +24,7 @@ MAY_IMPORT = {
 }
 
 OWNERS = {
+    "avro": "schemas/avro_compatibility.py",
     "clickhouse_connect": "sinks/clickhouse_endpoint.py sinks/clickhouse_writer.py "
     "sinks/migration_writer.py sinks/read_only_endpoint.py",
     "confluent_kafka": "schemas/registry.py sinks/dead_letter_writer.py jobs/topic_admin.py "
