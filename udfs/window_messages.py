@@ -1,17 +1,26 @@
-"""Window deltas as WindowDeltas messages for the `windows` topic."""
+"""Window deltas as WindowDeltas messages for the `windows` topic.
+
+deltas ──by tenant──> one Avro datum a row ──cut by tenant, rows and bytes──> messages
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
+import numpy as np
 import polars as pl
 
-from schemas.records import encode_record
+from schemas.avro_bytes import Integers
+from schemas.avro_encode import BlockWriter
+from schemas.records import schema_of
 from schemas.topics import Topic
+from udfs.wide_integers import add_shifted, limbs_128, little_endian
 from udfs.windows import SQUARE_LARGE_SHIFT
 
 ROWS_MAX_COUNT = 5_000
-"""Rows in one message; a row is about 200 bytes, so a message stays near the 1 MiB limit."""
+"""Rows in one message: what a reader must be able to hold."""
+ROWS_MAX_BYTES = 900 * 1024 - 16
+"""Of the rows of one message; 16 bytes are left for the header and the count."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +32,55 @@ class Message:
 
 
 def window_messages(deltas: pl.DataFrame, shard: int, schema_id: int) -> Iterator[Message]:
-    """Pack a shard's deltas, per tenant, into messages of bounded size.
+    """Pack a shard's deltas, per tenant, into messages of at most 5,000 rows and 900 KiB.
 
     Args:
         deltas: as `udfs.windows.window_deltas` returns them.
         shard: of which the deltas are; part of the key.
         schema_id: under which WindowDeltas is registered.
     """
-    for tenant in deltas.partition_by("tenant_id"):
-        key = f"{tenant['tenant_id'][0]}/{shard}".encode()
-        for part in tenant.iter_slices(ROWS_MAX_COUNT):
-            rows = [_record(row) for row in part.iter_rows(named=True)]
-            yield Message(key, encode_record(Topic.WINDOWS, {"rows": rows}, schema_id))
+    rows = deltas.sort("tenant_id", maintain_order=True)
+    writer = _writer(schema_id)
+    datums = writer.item_datums(_wire_rows(rows))
+    tenant_stops = rows["tenant_id"].rle().struct.field("len").cum_sum().to_list()
+    starts = _message_starts(datums.ends, tenant_stops)
+    message = np.repeat(np.arange(len(starts)), np.diff([*starts, rows.height]))
+    envelopes = pl.DataFrame({"row": np.arange(len(starts))})
+    values = writer.with_items(envelopes, datums, pl.Series(message))
+    for tenant_id, value in zip(rows["tenant_id"].gather(starts), values, strict=True):
+        yield Message(f"{tenant_id}/{shard}".encode(), value)
 
 
-def _record(row: dict[str, Any]) -> dict[str, Any]:
-    square = row.pop("square_small") + (row.pop("square_large") << SQUARE_LARGE_SHIFT)
-    row["sum_sq_fixed"] = square.to_bytes(32, "little", signed=True)
-    row["sum_fixed"] = row["sum_fixed"].to_bytes(16, "little", signed=True)
-    row["histogram"] = {"bins": row.pop("bins"), "counts": row.pop("bin_counts")}
-    return row
+@cache
+def _writer(schema_id: int) -> BlockWriter:
+    return BlockWriter(schema_of(Topic.WINDOWS), schema_id)
+
+
+def _wire_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of WindowDelta."""
+    small, large = limbs_128(rows["square_small"]), limbs_128(rows["square_large"])
+    square = add_shifted(small, large, SQUARE_LARGE_SHIFT)
+    return rows.with_columns(
+        sum_fixed=little_endian(limbs_128(rows["sum_fixed"])),
+        sum_sq_fixed=little_endian(square),
+        histogram=pl.struct(bins="bins", counts="bin_counts"),
+    )
+
+
+def _message_starts(ends: Integers, tenant_stops: list[int]) -> list[int]:
+    """Cut rows into messages: full by rows, by bytes, or at the tenant's end.
+
+    Args:
+        ends: bytes before each row and after the last.
+        tenant_stops: after each tenant's last row.
+
+    Returns:
+        The first row of each message. A row over the limit of bytes is alone.
+    """
+    starts, start = [], 0
+    for tenant_stop in tenant_stops:
+        while start < tenant_stop:
+            starts.append(start)
+            fits = int(np.searchsorted(ends, ends[start] + ROWS_MAX_BYTES, side="right")) - 1
+            start = max(start + 1, min(fits, start + ROWS_MAX_COUNT, tenant_stop))
+    return starts
