@@ -75,13 +75,17 @@ class ByteColumn:
         return pa.LargeBinaryArray.from_buffers(LARGE_BINARY, len(self), buffers)
 
 
-def byte_strings(column: pl.Series) -> ByteColumn:
-    """Return strings, as UTF-8, or binary values.
+def byte_strings(array: pa.Array) -> ByteColumn:
+    """Return strings, as UTF-8, or binary values, on the same memory.
 
     Args:
-        column: String or Binary without nulls.
+        array: large string or large binary without nulls.
     """
-    return _of_arrow(column.to_arrow())
+    _, ends, buffer = array.buffers()
+    if len(array) == 0 or buffer is None:  # Arrow leaves out what is empty.
+        return repeated(b"", len(array))
+    stop = array.offset + len(array) + 1
+    return ByteColumn(np.frombuffer(ends, np.int64, stop)[array.offset :], buffer)
 
 
 def fixed_width(values: NDArray[np.generic]) -> ByteColumn:
@@ -107,18 +111,37 @@ def longs(numbers: NDArray[np.int32 | np.int64]) -> ByteColumn:
     [b'\x00', b'\x01', b'\x80\x01', b'\x81\x01']
     """
     signed = numbers.astype(np.int64, copy=False)
-    rest = ((signed << 1) ^ (signed >> 63)).view(np.uint64)
-    width = _varint_bytes(int(rest.max(initial=0)))
+    zigzag = ((signed << 1) ^ (signed >> 63)).view(np.uint64)
+    width = _varint_bytes(int(zigzag.max(initial=0)))
     if width == 1:
-        return fixed_width(rest.astype(np.uint8))
-    groups = np.empty((len(rest), width), np.uint8)
+        return fixed_width(zigzag.astype(np.uint8))
+    if _varint_bytes(int(zigzag.min(initial=2**64 - 1))) == width:
+        return _longs_of_one_width(zigzag, width)
+    return _longs_of_any_width(zigzag, width)
+
+
+def _longs_of_one_width(zigzag: NDArray[np.uint64], width: int) -> ByteColumn:
+    groups = np.empty((len(zigzag), width), np.uint8)
     for i in range(width):
-        groups[:, i] = rest >> np.uint64(GROUP_BITS * i)
+        groups[:, i] = zigzag >> np.uint64(GROUP_BITS * i)
     groups[:, :-1] |= MORE
     groups[:, -1] &= MORE - 1
-    if _varint_bytes(int(rest.min(initial=2**64 - 1))) == width:
-        return fixed_width(groups)
-    return _trimmed(groups, rest)
+    return fixed_width(groups)
+
+
+def _longs_of_any_width(zigzag: NDArray[np.uint64], width: int) -> ByteColumn:
+    groups = np.empty((len(zigzag), width), np.uint8)
+    is_written = np.ones((len(zigzag), width), np.bool_)
+    sizes = np.ones(len(zigzag), np.int64)
+    for i in range(width):
+        rest = zigzag >> np.uint64(GROUP_BITS)
+        has_more = rest > 0
+        groups[:, i] = (zigzag & np.uint64(MORE - 1)).astype(np.uint8) | has_more * np.uint8(MORE)
+        if i + 1 < width:
+            is_written[:, i + 1] = has_more
+            sizes += has_more
+        zigzag = rest
+    return ByteColumn(_ends(sizes), groups[is_written])
 
 
 def joined(parts: Sequence[ByteColumn | bytes], count: int) -> ByteColumn:
@@ -135,16 +158,7 @@ def joined(parts: Sequence[ByteColumn | bytes], count: int) -> ByteColumn:
     if len(columns) == 1:
         return columns[0]
     arrays = [column.to_arrow() for column in columns]
-    return _of_arrow(pc.binary_join_element_wise(*arrays, NOTHING_BETWEEN))
-
-
-def _of_arrow(array: pa.Array) -> ByteColumn:
-    """Return a large binary or large string array without nulls, on the same memory."""
-    _, ends, buffer = array.buffers()
-    if len(array) == 0 or buffer is None:  # Arrow leaves out what is empty.
-        return repeated(b"", len(array))
-    stop = array.offset + len(array) + 1
-    return ByteColumn(np.frombuffer(ends, np.int64, stop)[array.offset :], buffer)
+    return byte_strings(pc.binary_join_element_wise(*arrays, NOTHING_BETWEEN))
 
 
 def _merged(parts: Sequence[ByteColumn | bytes]) -> list[ByteColumn | bytes]:
@@ -156,17 +170,6 @@ def _merged(parts: Sequence[ByteColumn | bytes]) -> list[ByteColumn | bytes]:
         else:
             merged.append(part)
     return merged or [b""]
-
-
-def _trimmed(groups: NDArray[np.uint8], rest: NDArray[np.uint64]) -> ByteColumn:
-    """Cut each row of groups after its highest group that is not zero."""
-    width = groups.shape[1]
-    sizes = np.ones(len(rest), np.int64)
-    for i in range(1, width):
-        sizes += rest >= np.uint64(1 << GROUP_BITS * i)
-    place = np.arange(width)
-    groups[place == sizes[:, np.newaxis] - 1] &= MORE - 1
-    return ByteColumn(_ends(sizes), groups[place < sizes[:, np.newaxis]])
 
 
 def _varint_bytes(zigzag: int) -> int:

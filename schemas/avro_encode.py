@@ -10,14 +10,15 @@ a zero. The bytes are those of the reference: one block an array, as fastavro wr
     messages  wire header | fields before the array | count | items | 0 | fields after
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from schemas.avro_bytes import ByteColumn, Integers, byte_strings, fixed_width, joined, longs
-from schemas.avro_columns import NO_DEFAULT, FieldShape, column_type, record_shape
+from schemas.avro_columns import NO_DEFAULT, FieldShape, record_shape
 from schemas.avro_shapes import is_block_readable, plain_schema
 from schemas.records import Schema, wire_header
 
@@ -42,8 +43,9 @@ class BlockWriter:
         shape = record_shape(schema)
         self._header = wire_header(schema_id)
         self._names = [field["name"] for field in plain["fields"]]
-        self._fields = {field.name: field for field in shape.fields}
-        self._items_name, self._item_fields = shape.items_name, shape.item_fields
+        self._fields = {field.name: _WrittenField(field) for field in shape.fields}
+        self._items_name = shape.items_name
+        self._item_fields = [_WrittenField(field) for field in shape.item_fields]
 
     def messages(self, messages: pl.DataFrame, items: pl.DataFrame | None = None) -> pl.Series:
         """Encode a block.
@@ -72,7 +74,8 @@ class BlockWriter:
         Raises:
             ValueError: as `messages` does.
         """
-        return joined(list(_fields(self._item_fields, items)), items.height)
+        parts = [part for field in self._item_fields for part in field.parts(items)]
+        return joined(parts, items.height)
 
     def with_items(
         self, messages: pl.DataFrame, datums: ByteColumn, item_rows: pl.Series
@@ -106,7 +109,7 @@ class BlockWriter:
         parts: list[Part] = [self._header]
         for name in self._names:
             if name != self._items_name:
-                parts += _fields([self._fields[name]], messages)
+                parts += self._fields[name].parts(messages)
             elif items is None:
                 parts.append(END_OF_ARRAY)
             else:
@@ -121,86 +124,99 @@ def encode_messages(
     return BlockWriter(schema, schema_id).messages(messages, items)
 
 
-def _fields(fields: Sequence[FieldShape], table: pl.DataFrame) -> Iterator[Part]:
-    for field in fields:
-        if field.name in table.columns:
-            yield from _parts(field.plain, table[field.name], field.name)
-        elif field.default is not NO_DEFAULT:
-            yield _default(field)
+class _WrittenField:
+    """One field of a record, and its bytes where a table has no such column."""
+
+    def __init__(self, field: FieldShape) -> None:
+        self.name, self.plain, self.dtype = field.name, field.plain, field.dtype
+        self.default: bytes | None = None
+        if field.default is not NO_DEFAULT:
+            value = [] if field.default == {} else field.default
+            only = pl.Series([value], dtype=field.dtype).to_arrow()
+            self.default = joined(list(_parts(field.plain, only, field.name)), 1).to_series()[0]
+
+    def parts(self, table: pl.DataFrame) -> Iterator[Part]:
+        """Encode the field of each row.
+
+        Raises:
+            ValueError: the column is missing, of another type, or null where it may not be.
+        """
+        if self.name in table.columns:
+            column = _typed(table[self.name], self.dtype, self.name)
+            yield from _parts(self.plain, column.to_arrow(), self.name)
+        elif self.default is not None:
+            yield self.default
         else:
-            raise ValueError(f"column {field.name} is missing and has no default")
+            raise ValueError(f"column {self.name} is missing and has no default")
 
 
-def _default(field: FieldShape) -> bytes:
-    value = [] if field.default == {} else field.default
-    column = pl.Series([value], dtype=field.dtype)
-    return bytes(joined(list(_parts(field.plain, column, field.name)), 1).to_series()[0])
+def _typed(column: pl.Series, expected: pl.DataType, name: str) -> pl.Series:
+    """Return a column of the very type, for no number may become another without a word.
+
+    Raises:
+        ValueError: it is of another type; nulls alone may come without one.
+    """
+    if column.dtype == expected:
+        return column
+    if column.null_count() == len(column):
+        return pl.Series(column.name, [None], expected).new_from_index(0, len(column))
+    raise ValueError(f"field {name} is a column of {column.dtype}, not of {expected}")
 
 
-def _parts(plain: Any, column: pl.Series, name: str) -> Iterator[Part]:
+def _parts(plain: Any, array: pa.Array, name: str) -> Iterator[Part]:
     """Encode one column of any type.
 
     Args:
         plain: type of the values (`schemas/avro_shapes.py`).
-        column: of `schemas.avro_columns.column_type`, or of nulls alone.
+        array: of the Arrow type that Polars makes of `schemas.avro_columns.column_type`.
         name: of the field, for errors.
     """
     if isinstance(plain, list):
-        yield from _nullable(plain, column, name)
+        yield from _nullable(plain, array, name)
         return
-    null_count = column.null_count()
-    if null_count > 0:
-        raise ValueError(f"field {name} is null in {null_count} rows and may not be")
-    if column.dtype == pl.Null:  # of an empty block
-        column = column.cast(column_type(plain))
+    if array.null_count > 0:
+        raise ValueError(f"field {name} is null in {array.null_count} rows and may not be")
     if isinstance(plain, str) or plain["type"] == "fixed":
-        yield from _leaf(plain, column, name)
+        yield from _leaf(plain, array, name)
     elif plain["type"] == "record":
-        yield from _record(plain, column, name)
+        for index, field in enumerate(plain["fields"]):
+            yield from _parts(field["type"], array.field(index), f"{name}.{field['name']}")
     else:
-        yield from _list(plain, column, name)
+        yield from _list(plain, array, name)
 
 
-def _nullable(union: list[Any], column: pl.Series, name: str) -> Iterator[Part]:
+def _nullable(union: list[Any], array: pa.Array, name: str) -> Iterator[Part]:
     """Encode the branch, then the value where there is one."""
     null_at = union.index("null")
     inner = union[1 - null_at]
     null, present = _branch(null_at), _branch(1 - null_at)
-    null_count = column.null_count()
-    if null_count == len(column):
+    if array.null_count == len(array):
         yield null
-    elif null_count == 0:
+    elif array.null_count == 0:
         yield present
-        yield from _parts(inner, column, name)
+        yield from _parts(inner, array, name)
     else:
-        is_present = column.is_not_null().to_numpy()
+        is_present = array.is_valid().to_numpy(zero_copy_only=False)
         yield fixed_width(np.where(is_present, ord(present), ord(null)).astype(np.uint8))
-        values = column.drop_nulls()
+        values = array.drop_null()
         for part in _parts(inner, values, name):
-            column_part = part if isinstance(part, ByteColumn) else joined([part], len(values))
-            yield column_part.spread(is_present)
+            column = joined([part], len(values)) if isinstance(part, bytes) else part
+            yield column.spread(is_present)
 
 
 def _branch(index: int) -> bytes:
     return bytes([2 * index])
 
 
-def _record(plain: Any, column: pl.Series, name: str) -> Iterator[Part]:
-    _check_type(plain, column, name)
-    for field in plain["fields"]:
-        inner = column.struct.field(field["name"])
-        yield from _parts(field["type"], inner, f"{name}.{field['name']}")
-
-
-def _list(plain: Any, column: pl.Series, name: str) -> Iterator[Part]:
-    _check_type(plain, column, name)
-    counts = column.list.len().cast(pl.Int64).to_numpy()
-    items = column.explode(empty_as_null=False, keep_nulls=False)
-    if items.is_empty():
+def _list(plain: Any, array: pa.LargeListArray, name: str) -> Iterator[Part]:
+    starts = array.offsets.to_numpy()  # of a slice they do not begin with 0
+    first, stop = int(starts[0]), int(starts[-1])
+    if first == stop:
         yield END_OF_ARRAY
         return
+    items = array.values.slice(first, stop - first)
     datums = joined(list(_parts(plain["items"], items, f"{name}[]")), len(items))
-    yield from _array(counts, datums.grouped(np.append(0, np.cumsum(counts))))
+    yield from _array(np.diff(starts), datums.grouped(starts - first))
 
 
 def _array(counts: Integers, items: ByteColumn) -> Iterator[Part]:
@@ -212,12 +228,11 @@ def _array(counts: Integers, items: ByteColumn) -> Iterator[Part]:
     yield END_OF_ARRAY if has_items.all() else fixed_width(end).spread(has_items)
 
 
-def _leaf(plain: Any, column: pl.Series, name: str) -> Iterator[Part]:
-    _check_type(plain, column, name)
-    if isinstance(plain, str) and plain in LEAVES:
-        yield LEAVES[plain](column)
+def _leaf(plain: Any, array: pa.Array, name: str) -> Iterator[Part]:
+    if isinstance(plain, str) and plain in NUMBERS:
+        yield NUMBERS[plain](array.to_numpy(zero_copy_only=False))
         return
-    texts = byte_strings(column)
+    texts = byte_strings(array)
     if isinstance(plain, str):
         yield longs(texts.sizes)
     elif not (texts.sizes == plain["size"]).all():
@@ -225,21 +240,10 @@ def _leaf(plain: Any, column: pl.Series, name: str) -> Iterator[Part]:
     yield texts
 
 
-LEAVES: dict[str, Callable[[pl.Series], ByteColumn]] = {
-    "boolean": lambda column: fixed_width(column.cast(pl.UInt8).to_numpy()),
-    "int": lambda column: longs(column.to_numpy()),
-    "long": lambda column: longs(column.to_numpy()),
-    "float": lambda column: fixed_width(column.to_numpy().astype("<f4", copy=False)),
-    "double": lambda column: fixed_width(column.to_numpy().astype("<f8", copy=False)),
+NUMBERS: dict[str, Callable[[Any], ByteColumn]] = {
+    "boolean": lambda flags: fixed_width(flags.astype(np.uint8)),
+    "int": longs,
+    "long": longs,
+    "float": lambda numbers: fixed_width(numbers.astype("<f4", copy=False)),
+    "double": lambda numbers: fixed_width(numbers.astype("<f8", copy=False)),
 }
-
-
-def _check_type(plain: Any, column: pl.Series, name: str) -> None:
-    """Refuse what would have to be cast: no number may become another without a word."""
-    found, expected = column.dtype, column_type(plain)
-    if isinstance(found, pl.Struct) and isinstance(expected, pl.Struct):
-        missing = {field.name for field in expected.fields} - {field.name for field in found.fields}
-        if missing:
-            raise ValueError(f"field {name} has no field {min(missing)}")
-    elif found != expected and not (found == pl.List and expected == pl.List):
-        raise ValueError(f"field {name} is a column of {found}, not of {expected}")

@@ -39,7 +39,8 @@ def window_messages(deltas: pl.DataFrame, shard: int, schema_id: int) -> Iterato
         shard: of which the deltas are; part of the key.
         schema_id: under which WindowDeltas is registered.
     """
-    rows = deltas.sort("tenant_id", maintain_order=True)
+    is_sorted = deltas["tenant_id"].is_sorted()
+    rows = deltas if is_sorted else deltas.sort("tenant_id", maintain_order=True)
     writer = _writer(schema_id)
     datums = writer.item_datums(_wire_rows(rows))
     tenant_stops = rows["tenant_id"].rle().struct.field("len").cum_sum().to_list()
@@ -58,12 +59,12 @@ def _writer(schema_id: int) -> BlockWriter:
 
 def _wire_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of WindowDelta."""
-    small, large = limbs_128(rows["square_small"]), limbs_128(rows["square_large"])
-    square = add_shifted(small, large, SQUARE_LARGE_SHIFT)
+    limbs = limbs_128(rows.select("sum_fixed", "square_small", "square_large"))
+    square = add_shifted(limbs["square_small"], limbs["square_large"], SQUARE_LARGE_SHIFT)
     return rows.with_columns(
-        sum_fixed=little_endian(limbs_128(rows["sum_fixed"])),
-        sum_sq_fixed=little_endian(square),
-        histogram=pl.struct(bins="bins", counts="bin_counts"),
+        little_endian(limbs["sum_fixed"]).alias("sum_fixed"),
+        little_endian(square).alias("sum_sq_fixed"),
+        pl.struct(bins="bins", counts="bin_counts").alias("histogram"),
     )
 
 

@@ -27,7 +27,8 @@ OWNERS = {
     "avro": "schemas/avro_compatibility.py",
     "clickhouse_connect": "sinks/clickhouse_endpoint.py sinks/clickhouse_writer.py "
     "sinks/migration_writer.py sinks/read_only_endpoint.py",
-    "confluent_kafka": "schemas/registry.py sinks/dead_letter_writer.py jobs/topic_admin.py "
+    "confluent_kafka": "schemas/registry.py sinks/dead_letter_writer.py "
+    "sinks/dead_letter_replay_writer.py jobs/topic_admin.py "
     "jobs/load_source.py jobs/stack_status.py jobs/clock_service.py benchmarks/fleet_topics.py",
     "fastavro": "schemas/records.py schemas/codec.py",
     "httpx2": "schemas/registry.py",
@@ -38,7 +39,7 @@ OWNERS = {
     "pandas": "udfs/decode_function.py",
     "prometheus_client": "sinks/prometheus_endpoint.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
-    "pyarrow": "schemas/avro_bytes.py schemas/tables.py sinks/table_rows.py "
+    "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/tables.py sinks/table_rows.py "
     "sinks/clickhouse_writer.py sinks/ledger_writer.py",
     "pydantic": "jobs/settings.py jobs/settings_file.py jobs/settings_refusals.py",
     "pydantic_settings": "jobs/settings.py",
@@ -47,8 +48,8 @@ OWNERS = {
     "jobs/demo_report.py jobs/live_view.py jobs/picture.py",
     "structlog": "jobs/clock_service.py jobs/loader.py jobs/loader_service.py "
     "benchmarks/simulator.py",
-    "tenacity": "schemas/registry.py sinks/retry.py",
-    "typer": "jobs/cli.py",
+    "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
+    "typer": "jobs/cli.py jobs/dead_letters_cli.py",
     "xxhash": "udfs/shards.py udfs/aggregate.py udfs/contact_dedup.py",
 }
 """Third-party libraries by the files that may import them."""
