@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.dead_letters_cli import app as dead_letters
 from schemas.errors import FleetpulseError, SettingsError
 
 EXIT_FAILED = 1
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+app.add_typer(dead_letters, name="dead-letters")
 
 
 @app.callback()

@@ -135,11 +135,15 @@ class LoadSource:
         ends = {r.partition: r.last_offset + 1 for r in entry.ranges}
         give_up_at_s = time.monotonic() + READ_AGAIN_TIMEOUT_S
         found: list[Message] = []
-        while any(self._next_offsets[entry.topic][p] < end for p, end in ends.items()):
+        while not self.has_reached(entry.topic, ends):
             if time.monotonic() > give_up_at_s:
                 raise Unavailable(f"Kafka at {self._address}: batch {entry.token} is not delivered")
             found += self.poll(500, 0.5).get(entry.topic, [])
         return [message for message in found if message.offset < ends[message.partition]]
+
+    def has_reached(self, topic: str, ends: Mapping[int, int]) -> bool:
+        """Say whether every partition of a topic was read up to its end, exclusive."""
+        return all(self._next_offsets[topic][p] >= end for p, end in ends.items())
 
     def lag(self) -> Positions:
         """Return how many messages are still to be read, by topic and partition."""

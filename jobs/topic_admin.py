@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not exported
     AdminClient,
     ConfigResource,
+    OffsetSpec,
     ResourceType,
 )
 from confluent_kafka.cimpl import NewTopic
@@ -151,6 +152,23 @@ def topic_configs(names: Iterable[str], kafka: KafkaSettings) -> dict[str, dict[
     return {
         name: {key: entry.value for key, entry in config.items()} for name, config in found.items()
     }
+
+
+def log_ends(topic: str, kafka: KafkaSettings) -> dict[int, int]:
+    """Return the end of each partition's log, what no transaction has committed yet included.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    count = topic_partition_counts(kafka).get(topic, 0)
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library says no type
+    asked = {TopicPartition(topic, p): latest for p in range(count)}
+    client = admin_client(kafka)  # it must outlive its answers
+    answers = client.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S) if asked else {}
+    try:
+        return {place.partition: answer.result().offset for place, answer in answers.items()}
+    except KafkaException as error:
+        raise _unavailable(kafka, error) from error
 
 
 def _unavailable(kafka: KafkaSettings, error: KafkaException) -> Unavailable:
