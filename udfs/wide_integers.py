@@ -4,6 +4,8 @@ An integer is its limbs: 64 bits each, the lowest first, two's complement. In me
 little-endian bytes that the `windows` topic and the tables use.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -16,24 +18,22 @@ LIMB_BITS = 64
 LOW_LIMB = 2**LIMB_BITS - 1
 
 
-def limbs_128(table: pl.DataFrame) -> dict[str, Limbs]:
+def limbs_128(table: pl.DataFrame, names: Sequence[str]) -> dict[str, Limbs]:
     """Return the limbs of integers, shape (n, 2), by column.
 
     Args:
-        table: columns of Int128 without nulls.
+        table: has these columns.
+        names: of columns of Int128 without nulls.
     """
     # One call for all columns: of small blocks each costs more than the arithmetic.
-    low = pl.all() & pl.lit(LOW_LIMB, pl.Int128)
-    high = pl.all() // pl.lit(2**LIMB_BITS, pl.Int128)
+    low = pl.col(names) & pl.lit(LOW_LIMB, pl.Int128)
+    high = pl.col(names) // pl.lit(2**LIMB_BITS, pl.Int128)
     limbs = table.select(
-        low.cast(pl.UInt64).name.suffix("_low"), high.cast(pl.Int64).name.suffix("_high")
+        low.cast(pl.UInt64), high.cast(pl.Int64).reinterpret(signed=False).name.suffix("_high")
     )
     return {
-        name: np.stack(
-            [limbs[f"{name}_low"].to_numpy(), limbs[f"{name}_high"].to_numpy().view(np.uint64)],
-            axis=1,
-        )
-        for name in table.columns
+        name: np.stack([limbs[name].to_numpy(), limbs[f"{name}_high"].to_numpy()], axis=1)
+        for name in names
     }
 
 

@@ -43,13 +43,13 @@ def window_messages(deltas: pl.DataFrame, shard: int, schema_id: int) -> Iterato
     rows = deltas if is_sorted else deltas.sort("tenant_id", maintain_order=True)
     writer = _writer(schema_id)
     datums = writer.item_datums(_wire_rows(rows))
-    tenant_stops = rows["tenant_id"].rle().struct.field("len").cum_sum().to_list()
-    starts = _message_starts(datums.ends, tenant_stops)
+    runs = rows["tenant_id"].rle().to_frame().unnest("tenant_id")
+    starts = _message_starts(datums.ends, np.cumsum(runs["len"].to_numpy()).tolist())
     message = np.repeat(np.arange(len(starts)), np.diff([*starts, rows.height]))
     envelopes = pl.DataFrame({"row": np.arange(len(starts))})
     values = writer.with_items(envelopes, datums, pl.Series(message))
-    for tenant_id, value in zip(rows["tenant_id"].gather(starts), values, strict=True):
-        yield Message(f"{tenant_id}/{shard}".encode(), value)
+    for start, value in zip(starts, values, strict=True):
+        yield Message(f"{rows['tenant_id'][start]}/{shard}".encode(), value)
 
 
 @cache
@@ -59,7 +59,7 @@ def _writer(schema_id: int) -> BlockWriter:
 
 def _wire_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of WindowDelta."""
-    limbs = limbs_128(rows.select("sum_fixed", "square_small", "square_large"))
+    limbs = limbs_128(rows, ("sum_fixed", "square_small", "square_large"))
     square = add_shifted(limbs["square_small"], limbs["square_large"], SQUARE_LARGE_SHIFT)
     return rows.with_columns(
         little_endian(limbs["sum_fixed"]).alias("sum_fixed"),

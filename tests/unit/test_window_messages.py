@@ -71,7 +71,7 @@ def record_of(row):
 @settings(max_examples=60)
 def test_sums_of_256_bits_are_those_of_python(pairs, shift):
     types = {"a": pl.Int128, "b": pl.Int128}
-    limbs = limbs_128(pl.DataFrame(pairs, schema=types, orient="row"))
+    limbs = limbs_128(pl.DataFrame(pairs, schema=types, orient="row"), ("a", "b"))
     expected = [(a + (b << shift)).to_bytes(32, "little", signed=True) for a, b in pairs]
     assert little_endian(add_shifted(limbs["a"], limbs["b"], shift)).to_list() == expected
     singles = [a.to_bytes(16, "little", signed=True) for a, _ in pairs]
