@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.avro_shapes import plain_schema
+from schemas.avro_shapes import is_nullable, other_branch, plain_schema
 from schemas.errors import Reason, Rejected
 
 NO_DEFAULT = object()
@@ -27,11 +27,12 @@ PROMOTIONS = {"int": {"long", "float", "double"}, "long": {"float", "double"}, "
 
 @dataclass(frozen=True)
 class FieldShape:
-    """One field as the reader wants it: its plain Avro type and its default."""
+    """One field as the reader wants it: its plain Avro type, its default, its unit of time."""
 
     name: str
     plain: Any
     default: Any = NO_DEFAULT
+    per_ms: int | None = None
 
     @property
     def dtype(self) -> pl.DataType:
@@ -73,7 +74,8 @@ def record_shape(schema: Any) -> RecordShape:
 def _field_shapes(plain_fields: list[Any], schema: Any) -> tuple[FieldShape, ...]:
     defaults = {f["name"]: f["default"] for f in schema["fields"] if "default" in f}
     return tuple(
-        FieldShape(f["name"], f["type"], defaults.get(f["name"], NO_DEFAULT)) for f in plain_fields
+        FieldShape(f["name"], f["type"], defaults.get(f["name"], NO_DEFAULT), f.get("per_ms"))
+        for f in plain_fields
     )
 
 
@@ -89,22 +91,35 @@ def _is_array_of_records(plain: Any) -> bool:
 
 
 def column_type(plain: Any) -> pl.DataType:
-    """Return the Polars type of a plain Avro type; a union with null is its other type."""
+    """Return the Polars type of a plain Avro type; a union with null is its other type.
+
+    A record's fields that no column can hold are left out: see `is_column`.
+    """
     if isinstance(plain, list):
-        return column_type(_without_null(plain))
+        return column_type(other_branch(plain))
     if isinstance(plain, str):
         return PRIMITIVES[plain]
     if plain["type"] == "record":
-        return pl.Struct({f["name"]: column_type(f["type"]) for f in plain["fields"]})
+        return pl.Struct({f["name"]: column_type(f["type"]) for f in columns_of(plain)})
     if plain["type"] == "array":
         return pl.List(column_type(plain["items"]))
     return pl.Binary() if plain["type"] == "fixed" else pl.String()
 
 
-def _without_null(plain: Any) -> Any:
+def columns_of(record: Any) -> list[dict[str, Any]]:
+    """Return a plain record's fields that can be columns."""
+    return [field for field in record["fields"] if is_column(field["type"])]
+
+
+def is_column(plain: Any) -> bool:
+    """Tell whether a column can hold a type: not null alone, an empty record or a wider union."""
     if isinstance(plain, list):
-        return next(branch for branch in plain if branch != "null")
-    return plain
+        return is_nullable(plain) and is_column(other_branch(plain))
+    if isinstance(plain, str):
+        return plain in PRIMITIVES
+    if plain["type"] == "record":
+        return bool(columns_of(plain))
+    return plain["type"] != "array" or is_column(plain["items"])
 
 
 def resolve(shape: RecordShape, writer: Any) -> Resolution:
@@ -127,29 +142,37 @@ def resolve(shape: RecordShape, writer: Any) -> Resolution:
 
 
 def _resolve_fields(fields: Sequence[FieldShape], writer: Any) -> list[pl.Expr]:
-    written = _written(writer)
+    written = {field["name"]: field for field in writer["fields"]}
     return [_resolve_field(shape, written.get(shape.name)) for shape in fields]
 
 
-def _written(record: Any) -> dict[str, Any]:
-    return {field["name"]: field["type"] for field in record["fields"]}
-
-
-def _resolve_field(shape: FieldShape, written: Any) -> pl.Expr:
-    if written is None and shape.default is NO_DEFAULT:
+def _resolve_field(shape: FieldShape, field: Any) -> pl.Expr:
+    if field is None and shape.default is NO_DEFAULT:
         raise Rejected(Reason.SCHEMA_REFUSED, f"it has no field {shape.name}, which has no default")
-    if written is None:
+    if field is None:
         default = [] if isinstance(shape.default, dict) else shape.default
         return pl.lit(default, dtype=shape.dtype).alias(shape.name)
-    if isinstance(written, list) and not isinstance(shape.plain, list):
+    written = field["type"]
+    if is_nullable(written) and not is_nullable(shape.plain):
         raise Rejected(Reason.SCHEMA_REFUSED, f"its field {shape.name} may be null")
-    value = pl.col(shape.name)
-    found, wanted = _without_null(written), _without_null(shape.plain)
-    if is_same_type(found, wanted):
+    value = _promoted(shape, other_branch(written))
+    if shape.per_ms is None or field.get("per_ms", shape.per_ms) == shape.per_ms:
+        return value
+    # Down, also before 1970: a time belongs to the millisecond in which it lies.
+    return value.floordiv(field["per_ms"] // shape.per_ms)
+
+
+def _promoted(shape: FieldShape, found: Any) -> pl.Expr:
+    value, wanted = pl.col(shape.name), other_branch(shape.plain)
+    if is_column(found) and is_same_type(found, wanted):
         return value
     if isinstance(found, str) and isinstance(wanted, str) and wanted in PROMOTIONS.get(found, ()):
         return value.cast(shape.dtype)
     raise Rejected(Reason.SCHEMA_REFUSED, f"its field {shape.name} has another type")
+
+
+def _written(record: Any) -> dict[str, Any]:
+    return {field["name"]: field["type"] for field in record["fields"]}
 
 
 def is_same_type(left: Any, right: Any) -> bool:
@@ -168,5 +191,5 @@ def is_same_type(left: Any, right: Any) -> bool:
             )
         return bool(left.get("size") == right.get("size"))
     if isinstance(left, list) and isinstance(right, list):
-        return is_same_type(_without_null(left), _without_null(right))
+        return is_same_type(other_branch(left), other_branch(right))
     return bool(left == right)

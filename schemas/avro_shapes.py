@@ -15,16 +15,21 @@ from schemas.errors import Reason, Rejected
 SCHEMA_MAX_DEPTH = 32
 SCHEMA_MAX_FIELDS = 200
 FIXED_MAX_BYTES = 4096
+ENUM_MAX_SYMBOLS = 1000
 
 PRIMITIVE_NAMES = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
 FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+PER_MS = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
+"""Units of time by Avro's logical type: how many make a millisecond."""
 
 
 def plain_schema(schema: Any) -> Any:
     """Return a vetted schema without names to look up, logical types, docs, defaults or maps.
 
     A `map<T>` has the same bytes as an `array<record{key, value: T}>`, and only the latter is
-    known to the block reader. Times become plain integers, UTC ms.
+    known to the block reader. Times become plain integers; the field says in `per_ms` how many of
+    them make a millisecond.
 
     Raises:
         Rejected: the schema is malformed, recursive, too deep, too wide, or has zero-byte array
@@ -99,7 +104,7 @@ class _Plainer:
             return self.record(fields)
         if node["type"] == "fixed":
             return self.fixed(node.get("size"))
-        return {"type": "enum", "name": self.new_name(), "symbols": node.get("symbols")}
+        return self.enum(node.get("symbols"))
 
     def plain_fields(
         self, node: dict[str, Any], namespace: str, depth: int
@@ -113,7 +118,9 @@ class _Plainer:
             if name in seen or not FIELD_NAME.fullmatch(name):
                 raise _refused("a field's name is taken or not a name")
             seen.add(name)
-            yield {"name": name, "type": self.plain(field.get("type"), namespace, depth + 1)}
+            kind = field.get("type")
+            plain = {"name": name, "type": self.plain(kind, namespace, depth + 1)}
+            yield plain | {"per_ms": per_ms} if (per_ms := _per_ms(kind)) else plain
 
     def plain_union(self, branches: list[Any]) -> Any:
         if any(isinstance(branch, list) for branch in branches):
@@ -132,6 +139,12 @@ class _Plainer:
         if type(size) is not int or not 1 <= size <= FIXED_MAX_BYTES:
             raise _refused(f"a fixed is not of 1 to {FIXED_MAX_BYTES} bytes")
         return {"type": "fixed", "name": self.new_name(), "size": size}
+
+    def enum(self, symbols: Any) -> dict[str, Any]:
+        is_listed = isinstance(symbols, list) and all(isinstance(text, str) for text in symbols)
+        if not is_listed or not 1 <= len(set(symbols)) == len(symbols) <= ENUM_MAX_SYMBOLS:
+            raise _refused(f"an enum has not 1 to {ENUM_MAX_SYMBOLS} different symbols")
+        return {"type": "enum", "name": self.new_name(), "symbols": symbols}
 
     def new_name(self) -> str:
         self.name_count += 1
@@ -166,20 +179,44 @@ def _least_bytes(plain: Any) -> int:
     return 1
 
 
-def is_block_readable(plain: Any) -> bool:
-    """Tell whether the block reader knows every type.
+def _per_ms(kind: Any) -> int | None:
+    """Return how many of a field's units make a millisecond; None when it is no time.
 
-    Polars reads unions of null and one other type only.
+    >>> _per_ms(["null", {"type": "long", "logicalType": "timestamp-micros"}])
+    1000
+    """
+    branches = kind if isinstance(kind, list) else [kind]
+    marks = [branch.get("logicalType") for branch in branches if isinstance(branch, dict)]
+    return next((PER_MS[m] for m in marks if isinstance(m, str) and m in PER_MS), None)
+
+
+def is_block_readable(plain: Any) -> bool:
+    """Tell whether the block reader knows every type, in its widened form.
+
+    Polars reads unions of null and one other type only, and no field of type null.
     """
     if isinstance(plain, list):
-        others = [branch for branch in plain if branch != "null"]
-        return len(plain) == 2 and len(others) == 1 and is_block_readable(others[0])  # noqa: PLR2004 - a pair
+        return is_nullable(plain) and is_block_readable(other_branch(plain))
     if isinstance(plain, str):
         return plain in PRIMITIVE_NAMES
-    if plain["type"] == "fixed":
-        return True
     if plain["type"] == "record":
         return bool(plain["fields"]) and all(
             is_block_readable(field["type"]) for field in plain["fields"]
         )
-    return plain["type"] == "array" and is_block_readable(plain["items"])
+    return plain["type"] != "array" or is_block_readable(plain["items"])
+
+
+def is_nullable(plain: Any) -> bool:
+    """Tell whether a plain type is a union of null and one other type."""
+    return isinstance(plain, list) and len(plain) == 2 and plain.count("null") == 1  # noqa: PLR2004 - a pair
+
+
+def other_branch(plain: Any) -> Any:
+    """Return the type beside null in a nullable union; any other type is itself.
+
+    >>> other_branch(["null", "long"]), other_branch("long")
+    ('long', 'long')
+    """
+    if is_nullable(plain):
+        return next(branch for branch in plain if branch != "null")
+    return plain

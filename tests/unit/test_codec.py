@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import CHUNK_MAX_MESSAGES, DecodedBlock, decode_messages
+from schemas.block_reader import CHUNK_MAX_MESSAGES
+from schemas.codec import DecodedBlock, decode_messages
 from schemas.errors import Reason, Rejected, Unavailable
 from schemas.records import Record, encode_record, schema_of, wire_header
 from schemas.topics import MESSAGE_MAX_BYTES, Topic

@@ -1,0 +1,219 @@
+"""How many points a CPU-second decodes to columns, and what a bad message costs.
+
+    python -m benchmarks.measure_codec --out benchmarks/out/codec.json
+
+Every contestant gets the same messages, in turns, and the points that came out are counted. CPU
+time of the process, not wall time: the machine may be shared. Ratios are safer than figures.
+"""
+
+import argparse
+import io
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import polars as pl
+
+from benchmarks.machine import machine_facts
+from schemas.codec import decode_messages
+from schemas.records import WIRE_HEADER_BYTES, decode_record, encode_record, schema_of
+from schemas.topics import Topic
+
+SCHEMA_ID = 1
+MESSAGE_COUNT = 10_000
+POINTS_PER_MESSAGE = 50
+MESSAGE_KINDS = 500
+"""Different messages; the block repeats them, which no contestant takes advantage of."""
+ROUND_COUNT = 7
+METRICS = ("cpu_usage_ratio", "inference_latency_ms", "model_confidence_ratio", "power_draw_w")
+NOON_MS = 1_790_000_100_000
+
+Contestant = Callable[[], int]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """CPU seconds of one contestant, round by round."""
+
+    seconds: Sequence[float]
+
+    @property
+    def best_s(self) -> float:
+        """Return the least disturbed round."""
+        return min(self.seconds)
+
+    @property
+    def median_s(self) -> float:
+        """Return the middle round."""
+        return statistics.median(self.seconds)
+
+
+def telemetry_messages(count: int, seed: int) -> list[bytes]:
+    """Return messages of 50 points, about 1.8 kB each, as a device of the fleet writes them."""
+    draw = random.Random(seed)
+    kinds = [
+        encode_record(Topic.TELEMETRY, _batch(draw, n), SCHEMA_ID) for n in range(MESSAGE_KINDS)
+    ]
+    return [kinds[index % MESSAGE_KINDS] for index in range(count)]
+
+
+def _batch(draw: random.Random, index: int) -> dict[str, Any]:
+    return {
+        "tenant_id": f"tenant-{index % 7}",
+        "device_id": f"camera-{index:06}",
+        "boot_id": f"{draw.getrandbits(64):016x}",
+        "sequence": draw.randrange(100_000),
+        "sent_at": NOON_MS + index,
+        "received_at": None,
+        "hardware_revision": "rev-b",
+        "firmware_version": "4.2.1",
+        "model_version": f"detector-{index % 3}",
+        "deployment_group": "stores-north",
+        "points": [_point(draw, n) for n in range(POINTS_PER_MESSAGE)],
+    }
+
+
+def _point(draw: random.Random, index: int) -> dict[str, Any]:
+    return {
+        "name": METRICS[index % len(METRICS)],
+        "value": draw.gauss(50, 10),
+        "timestamp": NOON_MS - 6_000 * index,
+        "tags": {"core": str(index % 4)} if index % 4 == 0 else {},
+    }
+
+
+def measure(contestants: dict[str, Contestant], round_count: int) -> dict[str, Figure]:
+    """Run the contestants in turns; every one must bring out every point in every round."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(round_count):
+        for name, contestant in contestants.items():
+            began_s = time.process_time()
+            point_count = contestant()
+            seconds[name].append(time.process_time() - began_s)
+            expected = MESSAGE_COUNT * POINTS_PER_MESSAGE
+            assert point_count == expected, f"{name}: {point_count} points of {expected}"
+    return {name: Figure(found) for name, found in seconds.items()}
+
+
+def _ours(messages: Sequence[bytes]) -> Contestant:
+    schema = schema_of(Topic.TELEMETRY)
+
+    def decode() -> int:
+        block = decode_messages(Topic.TELEMETRY, messages, lambda _: schema)
+        assert not block.rejected
+        return block.items.height
+
+    return decode
+
+
+def _record_by_record(messages: Sequence[bytes]) -> Contestant:
+    def decode() -> int:
+        return sum(len(decode_record(Topic.TELEMETRY, m)["points"]) for m in messages)
+
+    return decode
+
+
+def _ready_container(messages: Sequence[bytes]) -> Contestant:
+    """The limit: what Polars reads when one container lies ready and every byte is believed."""
+    schema = json.loads(json.dumps(schema_of(Topic.TELEMETRY)))
+    point = schema["fields"][-1]["type"]["items"]
+    entry = [{"name": "key", "type": "string"}, {"name": "value", "type": "string"}]
+    point["fields"][-1]["type"] = {
+        "type": "array",
+        "items": {"type": "record", "name": "Entry", "fields": entry},
+    }
+    point["fields"][-1]["default"] = []
+    parsed = fastavro.parse_schema(schema)
+    records = [
+        fastavro.schemaless_reader(io.BytesIO(m[WIRE_HEADER_BYTES:]), parsed, None)
+        for m in messages
+    ]
+    out = io.BytesIO()
+    fastavro.writer(out, parsed, records, codec="null")
+    container = out.getvalue()
+
+    def read() -> int:
+        return int(pl.read_avro(io.BytesIO(container))["points"].list.len().sum())
+
+    return read
+
+
+def cost_of_a_bad_message(messages: Sequence[bytes], round_count: int) -> dict[str, Figure]:
+    """Return the CPU time of a good block, and of the same with one bad message, by its kind."""
+    middle = len(messages) // 2
+    good = messages[middle]
+    bad = {
+        "cut short": good[: len(good) // 2],
+        "junk behind": good + b"\x07\x07",
+        "hostile length": good[:60] + b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01" + good[60:],
+    }
+    blocks = {"good": list(messages)} | {
+        name: [*messages[:middle], message, *messages[middle + 1 :]]
+        for name, message in bad.items()
+    }
+    schema = schema_of(Topic.TELEMETRY)
+    seconds: dict[str, list[float]] = {name: [] for name in blocks}
+    for _ in range(round_count):
+        for name, block in blocks.items():
+            began_s = time.process_time()
+            decoded = decode_messages(Topic.TELEMETRY, block, lambda _: schema)
+            seconds[name].append(time.process_time() - began_s)
+            assert [m.row for m in decoded.rejected] == ([] if name == "good" else [middle])
+    return {name: Figure(found) for name, found in seconds.items()}
+
+
+def report(round_count: int, seed: int) -> dict[str, Any]:
+    """Measure everything and return it as plain figures."""
+    messages = telemetry_messages(MESSAGE_COUNT, seed)
+    figures = measure(
+        {
+            "ours": _ours(messages),
+            "fastavro": _record_by_record(messages),
+            "ready container": _ready_container(messages),
+        },
+        round_count,
+    )
+    bad = cost_of_a_bad_message(messages, round_count)
+    point_count = MESSAGE_COUNT * POINTS_PER_MESSAGE
+    return {
+        "machine": machine_facts(),
+        "seed": seed,
+        "messages": MESSAGE_COUNT,
+        "points": point_count,
+        "message_bytes": round(statistics.mean(map(len, messages))),
+        "points_per_cpu_s": {
+            name: {"best": point_count / f.best_s, "median": point_count / f.median_s}
+            for name, f in figures.items()
+        },
+        "ratio_vs_fastavro": figures["fastavro"].median_s / figures["ours"].median_s,
+        "share_of_the_limit": figures["ready container"].median_s / figures["ours"].median_s,
+        "one_bad_message_ms": {
+            name: 1000 * (f.best_s - bad["good"].best_s)
+            for name, f in bad.items()
+            if name != "good"
+        },
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the figures where `--out` says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=ROUND_COUNT)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    text = json.dumps(report(given.rounds, given.seed), indent=2)
+    print(text)
+    if given.out is not None:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
