@@ -18,6 +18,7 @@ class Reason(StrEnum):
     SCHEMA_UNKNOWN = "schema_unknown"
     SCHEMA_REFUSED = "schema_refused"
     AVRO_INVALID = "avro_invalid"
+    JSON_INVALID = "json_invalid"
     OVERSIZE = "oversize"
     LIMIT_EXCEEDED = "limit_exceeded"
     IDENTITY_INVALID = "identity_invalid"

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.codec import DecodedBlock, SchemaOfId, decode_messages
+from schemas.codec import DecodedBlock, SchemaOfId
+from schemas.old_firmware import Arrivals, decode_firmware
 from schemas.telemetry import check_limits
 from schemas.topics import CLOCK_TENANT_ID, Topic
 from udfs.frame_bytes import pack_frames
@@ -39,13 +40,14 @@ class RawBlock:
 
 
 def decode_telemetry(raw: RawBlock, topic_prefix: str, schema_of_id: SchemaOfId) -> DecodedBlock:
-    """Decode a block and refuse what breaks a limit; clock ticks stay among the messages.
+    """Decode a block of any firmware and refuse what breaks a limit; clock ticks stay in it.
 
     Raises:
         Unavailable: the registry does not answer.
     """
-    decoded = decode_messages(Topic.TELEMETRY, raw.values, schema_of_id)
-    return check_limits(decoded, topic_tenants(raw.topics, topic_prefix))
+    tenants = topic_tenants(raw.topics, topic_prefix)
+    arrivals = Arrivals(raw.keys, tenants, raw.append_time_ms)
+    return check_limits(decode_firmware(raw.values, arrivals, schema_of_id), tenants)
 
 
 def topic_tenants(topics: Sequence[str], topic_prefix: str) -> list[str | None]:
