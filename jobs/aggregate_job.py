@@ -1,20 +1,22 @@
-"""Telemetry in, window deltas and dead letters out, exactly once.
+"""Telemetry in, window deltas, dead letters and the account out, exactly once.
 
-telemetry -> decode block -> split by shard -> duplicates, windows -> windows, dead-letters
-(raw)        (Arrow batch)   (flat map)        (keyed state)          (one transaction)
+telemetry -> decode block -> split by shard -> duplicates, windows -> windows, accounts,
+(raw)        (Arrow batch)   (flat map)        reject limit           dead-letters
+                                               (keyed state)          (one transaction)
 """
 
 from pyflink.common import Types
 
 from jobs.environment import table_environment
 from jobs.result_rows import result_schema, result_type
-from jobs.settings import Settings, WindowSettings
+from jobs.settings import DeadLetterSettings, Settings, WindowSettings
 from jobs.telemetry_source import container_query, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
-from sinks.result_topics_table import create_result_topics
-from udfs.aggregate_operator import AggregateShards
+from sinks.result_topics_table import create_result_topics, insert_sql
+from udfs.aggregate_operator import AggregateShards, AggregateTopics
 from udfs.decode_function import BlockUse
+from udfs.reject_policy import RejectPolicy
 from udfs.split_operator import element_type, split_container
 from udfs.windows import WindowPolicy
 
@@ -26,14 +28,9 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
     """Build the job, submit it to the cluster and return its id."""
     tables = table_environment(settings, JOB_NAME, restore_path)
     prefix = settings.kafka.topic_prefix
-    windows_topic = topic_name(Topic.WINDOWS, prefix)
-    dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
-    registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
+    topics = _topics(settings)
     aggregate = AggregateShards(
-        window_policy(settings.windows),
-        windows_topic=windows_topic,
-        dead_letters_topic=dead_letters_topic,
-        windows_schema_id=registry.register(Topic.WINDOWS, prefix),
+        window_policy(settings.windows), reject_policy(settings.dead_letters, prefix), topics
     )
     source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME, has_tenant_topics=True)
     query = container_query(tables, settings, source, BlockUse.BATCHES)
@@ -47,15 +44,28 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
         .name("aggregate shards")
     )
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
-    sink = create_result_topics(
+    create_result_topics(
         tables,
         settings.kafka.bootstrap_servers,
-        [windows_topic, dead_letters_topic],
+        [topics.windows, topics.accounts, topics.dead_letters],
         transactional_id_prefix=f"{prefix}{JOB_NAME}",
         transaction_timeout_ms=settings.flink.transaction_timeout_ms,
     )
-    result = tables.execute_sql(f"insert into {sink} select k, v, topic, headers from results")  # noqa: S608 - our own names
+    result = tables.execute_sql(insert_sql("results"))
     return str(result.get_job_client().get_job_id())
+
+
+def _topics(settings: Settings) -> AggregateTopics:
+    prefix = settings.kafka.topic_prefix
+    registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
+    return AggregateTopics(
+        component=JOB_NAME,
+        windows=topic_name(Topic.WINDOWS, prefix),
+        windows_schema_id=registry.register(Topic.WINDOWS, prefix),
+        accounts=topic_name(Topic.ACCOUNTS, prefix),
+        accounts_schema_id=registry.register(Topic.ACCOUNTS, prefix),
+        dead_letters=topic_name(Topic.DEAD_LETTERS, prefix),
+    )
 
 
 def window_policy(settings: WindowSettings) -> WindowPolicy:
@@ -63,4 +73,16 @@ def window_policy(settings: WindowSettings) -> WindowPolicy:
     return WindowPolicy(
         device_window_ms=settings.device_window_s * SECOND_MS,
         group_window_ms=settings.group_window_s * SECOND_MS,
+    )
+
+
+def reject_policy(settings: DeadLetterSettings, topic_prefix: str) -> RejectPolicy:
+    """Return how much may be rejected, from the settings."""
+    shared = topic_name(Topic.TELEMETRY, topic_prefix)
+    return RejectPolicy(
+        max_ratio=settings.max_ratio,
+        window_count=settings.window_count,
+        min_count=min(settings.min_count, settings.window_count),
+        max_run_count=settings.max_consecutive,
+        topics=None if settings.has_tenant_topics else (shared,),
     )

@@ -8,8 +8,10 @@ poll ──> blocks of columns ──> pending batch a topic ──due──> le
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import polars as pl
 import structlog
 
+from jobs.account_metrics import MISSING_SQL, count_entries, show_missing
 from jobs.load_source import LoadSource
 from schemas.codec import SchemaOfId
 from schemas.dead_letter import Origin, Original, Refusal, dead_letter
@@ -128,6 +130,14 @@ class Loader:
             for partition, lag in partitions.items():
                 self._parts.metrics.set(LOADER_LAG, lag, topic=topic, partition=str(partition))
 
+    def show_missing(self) -> None:
+        """Bring the metric of the account up to date: what is read and told nowhere.
+
+        Raises:
+            Unavailable: the engine does not answer for too long.
+        """
+        show_missing(self._parts.metrics, self._parts.writer.query_rows(MISSING_SQL))
+
     def _starts(self, topic: str, plan: TopicPlan, partitions: Sequence[int]) -> dict[int, int]:
         """Return the offset at which each partition is read on."""
         limits = self._parts.source.limits(topic, partitions)
@@ -148,6 +158,7 @@ class Loader:
         self._send_rejected(entry.topic, rows)
         spec = TABLE_OF_TOPIC[self._topics[entry.topic]]
         inserted = self._parts.writer.complete(spec, entry, rows.table)
+        self._count(entry.topic, rows)
         self._parts.ledger.write([entry], is_done=True)
         log.info("finished a batch of the last run", token=entry.token, inserted_rows=inserted)
 
@@ -169,7 +180,12 @@ class Loader:
         self._parts.ledger.write(list(entries.values()), is_done=True)
         for topic in topics:
             self._advance(topic, entries[topic])
+            self._count(topic, rows[topic])
         return sum(entry.row_count for entry in entries.values())
+
+    def _count(self, topic: str, rows: Rows) -> None:
+        if self._topics[topic] is Topic.ACCOUNTS:
+            count_entries(self._parts.metrics, pl.DataFrame(rows.table))
 
     def _entry(self, topic: str, rows: Rows) -> LedgerEntry:
         batch = self._pending[topic]

@@ -34,6 +34,7 @@ GROUP_ID = "fleetpulse-loader"
 READY_MARKER = "loader.ready"
 LONGEST_POLL_S = 0.25
 LAG_INTERVAL_MS = 1_000
+MISSING_INTERVAL_MS = 15_000
 EXIT_UNAVAILABLE = 1
 EXIT_SETTINGS = 2
 
@@ -109,13 +110,16 @@ def batch_policy(settings: Settings) -> BatchPolicy:
 
 def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
     poll_timeout_s = min(LONGEST_POLL_S, settings.loader.batch_max_age_ms / 2000)
-    lag_due_ms = 0
+    lag_due_ms = missing_due_ms = 0
     while not stop.is_set():
         now_ms = time.monotonic_ns() // 1_000_000
         loader.step(now_ms, poll_timeout_s)
         if now_ms >= lag_due_ms:
             loader.show_lag()
             lag_due_ms = now_ms + LAG_INTERVAL_MS
+        if now_ms >= missing_due_ms:
+            loader.show_missing()
+            missing_due_ms = now_ms + MISSING_INTERVAL_MS
     loader.flush()
 
 

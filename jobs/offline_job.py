@@ -2,7 +2,8 @@
 
     telemetry -> decode block -> split by shard ─┐
                                                  ├─> liveness per shard -> fleet -> alerts,
-    devices   -> decode block -> split by shard ─┘   (keyed state)     (one key)  device-status
+    devices   -> decode block -> split by shard ─┤   (keyed state)     (one key)  device-status
+                                                 └─> what cannot be decoded ───> dead-letters
 
 The sink is at-least-once: an alert does not wait for a checkpoint, and an event that is repeated
 after a failure carries the same id.
@@ -19,11 +20,12 @@ from jobs.settings import Settings
 from jobs.telemetry_source import container_query, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
-from sinks.result_topics_table import create_result_topics
+from sinks.result_topics_table import create_result_topics, insert_sql
 from udfs.decode_function import BlockUse
 from udfs.fleet_operator import WatchFleet
 from udfs.liveness_operator import WatchShards, transition_type
-from udfs.split_operator import element_type, split_container
+from udfs.result_operator import SendLetters
+from udfs.split_operator import element_type, is_for_shards, split_container
 
 JOB_NAME = "fleetpulse-offline"
 
@@ -40,8 +42,14 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
     }
     contacts = _sections(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
     devices = _sections(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
+    dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
+    # Telemetry that cannot be decoded is the aggregate job's to report: here only device records.
+    letters = devices.flat_map(
+        SendLetters(dead_letters_topic, JOB_NAME), output_type=result_type()
+    ).uid("send-letters")
     rows = (
-        devices.union(contacts)
+        devices.filter(is_for_shards)
+        .union(contacts)
         .key_by(lambda element: element[0], key_type=Types.INT())
         .process(WatchShards(policy), output_type=transition_type())
         .uid("watch-shards")
@@ -50,13 +58,12 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
         .process(WatchFleet(policy, settings.flink.shard_count, topics), output_type=result_type())
         .uid("watch-fleet")
         .name("watch fleet")
+        .union(letters)
     )
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
-    names = [name for name, _ in topics.values()]
-    sink = create_result_topics(tables, settings.kafka.bootstrap_servers, names)
-    result = tables.execute_sql(
-        f"insert into {sink} select k, v, topic, headers from results"  # noqa: S608 - our own names
-    )
+    names = [name for name, _ in topics.values()] + [dead_letters_topic]
+    create_result_topics(tables, settings.kafka.bootstrap_servers, names)
+    result = tables.execute_sql(insert_sql("results"))
     return str(result.get_job_client().get_job_id())
 
 

@@ -27,6 +27,7 @@ class NamedQuery(StrEnum):
     ALERTS = "alerts"
     DEVICE = "device"
     GROUPS = "groups"
+    ACCOUNTS = "accounts"
 
 
 NAMED_SQL = {
@@ -46,6 +47,11 @@ NAMED_SQL = {
         SELECT window_start, deployment_group, model_version, metric, count, mean, p95
         FROM v_group_1m WHERE scope = 'group'
         ORDER BY window_start DESC, deployment_group, model_version, metric LIMIT 100""",
+    NamedQuery.ACCOUNTS: """
+        SELECT topic, partition, messages_read, ticks, messages_accepted, messages_duplicate,
+            messages_rejected, points_read, points_accepted, points_duplicate, points_rejected,
+            missing
+        FROM v_accounts ORDER BY topic, partition""",
 }
 
 

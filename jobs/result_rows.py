@@ -1,4 +1,7 @@
-"""The result rows of a job: (topic, key, value, headers), as both Flink APIs name their types."""
+"""The result rows of a job, as both Flink APIs name their types.
+
+(topic, key, value, headers, timestamp in UTC ms or null for now)
+"""
 
 from typing import Any
 
@@ -10,8 +13,14 @@ def result_type() -> Any:
     """Return the row's type for the DataStream API."""
     some_bytes = Types.PRIMITIVE_ARRAY(Types.BYTE())
     return Types.ROW_NAMED(
-        ["topic", "k", "v", "headers"],
-        [Types.STRING(), some_bytes, some_bytes, Types.MAP(Types.STRING(), some_bytes)],
+        ["topic", "k", "v", "headers", "timestamp_ms"],
+        [
+            Types.STRING(),
+            some_bytes,
+            some_bytes,
+            Types.MAP(Types.STRING(), some_bytes),
+            Types.LONG(),
+        ],
     )
 
 
@@ -23,5 +32,6 @@ def result_schema() -> Schema:
         .column("k", DataTypes.BYTES())
         .column("v", DataTypes.BYTES())
         .column("headers", DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES()))
+        .column("timestamp_ms", DataTypes.BIGINT())
         .build()
     )

@@ -116,6 +116,21 @@ class WindowSettings(Group):
     group_window_s: int = Field(60, ge=1, le=86_400)
 
 
+class DeadLetterSettings(Group):
+    """When a job that rejects too much stops; the rule is in `udfs/reject_limit.py`."""
+
+    max_ratio: float = Field(0.5, gt=0, le=1)
+    """Of a partition's last messages, and of their senders; 1 switches it off."""
+    window_count: int = Field(1_000, ge=10, le=10_000)
+    """How many messages of a partition the last ones are."""
+    min_count: int = Field(100, ge=1)
+    """Fewer messages say nothing; never more than `window_count`."""
+    max_consecutive: int = Field(5_000, ge=0)
+    """Rejected messages of a partition in a row; 0 switches it off."""
+    has_tenant_topics: bool = False
+    """Whether what a tenant sends to its own topic can stop the job, and so everybody's windows."""
+
+
 class FleetSettings(Group):
     """The simulated fleet."""
 
@@ -166,6 +181,7 @@ class Settings(BaseSettings):
     loader: LoaderSettings = LoaderSettings()
     offline: OfflineSettings = OfflineSettings()
     windows: WindowSettings = WindowSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     fleet: FleetSettings = FleetSettings()
     stack: StackSettings = StackSettings()
 

@@ -9,7 +9,10 @@ from udfs.decode_function import BlockUse, DecodeBlock
 
 CONTAINER_QUERY = """
     select container from (
-        select {function}(log_topic, k, v, append_time, log_partition, log_offset) as container
+        select {function}(
+            log_topic, k, v, append_time, log_partition, log_offset,
+            case when cardinality(log_headers) > 0 then log_headers end
+        ) as container
         from {source}
     ) where container is not null
 """
@@ -46,7 +49,8 @@ def create_raw_source(
             append_time timestamp(3) metadata from 'timestamp' virtual,
             log_topic string metadata from 'topic' virtual,
             log_partition int metadata from 'partition' virtual,
-            log_offset bigint metadata from 'offset' virtual
+            log_offset bigint metadata from 'offset' virtual,
+            log_headers map<string, bytes> metadata from 'headers' virtual
         ) with (
             'connector' = 'kafka',
             {_topic_option(settings, topic, has_tenant_topics=has_tenant_topics)},

@@ -1,9 +1,10 @@
 """The errors of Fleetpulse and their three fates.
 
     FleetpulseError
-    ├── Rejected       one message is bad        -> dead letter, counted, rate-limited stop
-    ├── Unavailable    a part is away            -> bounded retry with backoff, then fail
-    └── SettingsError  it cannot work like this  -> refuse to start, one line that names the cure
+    ├── Rejected             one message is bad        -> dead letter, counted, until there are
+    ├── RejectLimitExceeded  too many of them          -> stop, one line that names the cure
+    ├── Unavailable          a part is away            -> bounded retry with backoff, then fail
+    └── SettingsError        it cannot work like this  -> refuse to start, one line, the cure
 
 Anything else that is raised is a defect of ours: it is not caught, and the job crashes.
 """
@@ -42,6 +43,10 @@ class Rejected(FleetpulseError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class RejectLimitExceeded(FleetpulseError):
+    """So much was rejected that a job stops rather than drain a topic into the dead letters."""
 
 
 class Unavailable(FleetpulseError):

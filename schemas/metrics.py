@@ -59,7 +59,40 @@ LOADER_LAST_ERROR = Metric(
     "fleetpulse_loader_last_error_info", MetricKind.GAUGE, "The last error's class", ("error",)
 )
 
+# read does not grow while the lag of fleetpulse-aggregate does: the job stands; see its exceptions.
+MESSAGES = Metric(
+    "fleetpulse_messages_total",
+    MetricKind.COUNTER,
+    "Telemetry messages by what became of them; read is the sum of the others",
+    ("topic", "partition", "outcome"),
+)
+# duplicate above a few percent: devices send again what was acknowledged; mend their retry.
+POINTS = Metric(
+    "fleetpulse_points_total",
+    MetricKind.COUNTER,
+    "Points by what became of them; read is the sum of the others",
+    ("topic", "partition", "outcome"),
+)
+# Rising: a producer or a schema is wrong; `fleetpulse dead-letters list` shows whose, then replay.
+REJECTED = Metric(
+    "fleetpulse_rejected_total",
+    MetricKind.COUNTER,
+    "Telemetry messages in the dead letters, and single points refused, by reason",
+    ("topic", "unit", "reason"),
+)
+# Not 0 for minutes: something was lost or told twice; keep the topics and report a defect.
+MISSING = Metric(
+    "fleetpulse_account_missing",
+    MetricKind.GAUGE,
+    "Messages and points of a partition that were read and are told nowhere, or told twice",
+    ("topic", "partition"),
+)
+
 LOADER_METRICS = (
+    MESSAGES,
+    POINTS,
+    REJECTED,
+    MISSING,
     LOADER_ROWS,
     LOADER_BATCHES,
     LOADER_LAG,

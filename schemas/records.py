@@ -28,6 +28,7 @@ SCHEMA_FILES = {
     Topic.WINDOWS: "window_deltas",
     Topic.ALERTS: "alert_event",
     Topic.DEVICE_STATUS: "device_status",
+    Topic.ACCOUNTS: "account_deltas",
 }
 
 

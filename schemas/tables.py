@@ -152,7 +152,20 @@ DEAD_LETTERS = TableSpec(
     ),
 )
 
-LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS)
+ACCOUNTS = TableSpec(
+    "accounts",
+    Topic.ACCOUNTS,
+    _columns(
+        topic=_TEXT,
+        partition=pa.int32(),
+        unit=_TEXT,
+        outcome=_TEXT,
+        reason=_TEXT,
+        count=pa.uint64(),
+    ),
+)
+
+LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS, ACCOUNTS)
 TABLE_OF_TOPIC = {table.topic: table for table in LOADED_TABLES}
 
 

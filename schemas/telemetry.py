@@ -1,17 +1,43 @@
 """What a telemetry message must satisfy beyond its Avro schema."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.codec import DecodedBlock, RejectedMessage
 from schemas.errors import Reason
+from schemas.topics import CLOCK_TENANT_ID
 
 POINTS_MAX_COUNT = 10_000
 NAME_MAX_BYTES = 128
 TAGS_MAX_COUNT = 16
+TAG_MAX_BYTES = 256
 TENANT_MAX_BYTES = 128
 DEVICE_MAX_BYTES = 256
+CLAIM_MAX_BYTES = 128
+"""Of a version, a group or a boot. Two of them stand in every window row that a point makes, so a
+long one would multiply what its message costs."""
+CLAIMS = (
+    "boot_id",
+    "hardware_revision",
+    "firmware_version",
+    "model_version",
+    "deployment_group",
+)
+
+
+@dataclass(frozen=True)
+class _Breach:
+    """The messages that break one rule.
+
+    Args:
+        rows: of the block; a row may come more than once.
+    """
+
+    rows: pl.Series
+    reason: Reason
+    detail: str
 
 
 def check_limits(block: DecodedBlock, topic_tenants: Sequence[str | None]) -> DecodedBlock:
@@ -22,47 +48,69 @@ def check_limits(block: DecodedBlock, topic_tenants: Sequence[str | None]) -> De
         topic_tenants: for each message of the raw block, the tenant its topic belongs to; None for
             the shared topic.
     """
-    owner = pl.Series("owner", topic_tenants, dtype=pl.String)
-    identity = block.messages.with_columns(owner=owner.gather(block.messages["row"]))
-    points = block.items.group_by("row").agg(
-        point_count=pl.len(),
-        name_bytes=pl.col("name").str.len_bytes().max(),
-        tag_count=pl.col("tags").list.len().max(),
-        has_empty_name=(pl.col("name") == "").any(),
-    )
-    judged = identity.join(points, on="row", how="left").select("row", reason=_reason())
-    broken = judged.filter(pl.col("reason").is_not_null())
-    if broken.is_empty():
+    broken: dict[int, RejectedMessage] = {}
+    for breach in _breaches(block, topic_tenants):
+        for row in breach.rows.unique().to_list():
+            broken.setdefault(row, RejectedMessage(row, breach.reason, breach.detail))
+    if not broken:
         return block
-    rejected = [
-        RejectedMessage(row, Reason(reason), "over a wire limit or not the topic's tenant")
-        for row, reason in broken.select("row", "reason").iter_rows()
-    ]
+    is_kept = ~pl.col("row").is_in(pl.Series(list(broken), dtype=pl.UInt32).implode())
     return DecodedBlock(
-        block.messages.join(broken, on="row", how="anti", maintain_order="left"),
-        block.items.join(broken, on="row", how="anti", maintain_order="left"),
-        sorted([*block.rejected, *rejected], key=lambda message: message.row),
+        block.messages.filter(is_kept),
+        block.items.filter(is_kept),
+        sorted([*block.rejected, *broken.values()], key=lambda message: message.row),
     )
 
 
-def _reason() -> pl.Expr:
+def _breaches(block: DecodedBlock, topic_tenants: Sequence[str | None]) -> Iterator[_Breach]:
+    """Yield what is broken, the identity first: a message is rejected for its first breach."""
+    owner = pl.Series("owner", topic_tenants, dtype=pl.String).gather(block.messages["row"])
+    yield from _identity_breaches(block.messages.with_columns(owner))
+    yield from _message_breaches(block)
+    yield from _point_breaches(block.items)
+
+
+def _identity_breaches(messages: pl.DataFrame) -> Iterator[_Breach]:
     tenant, device = pl.col("tenant_id"), pl.col("device_id")
-    is_anonymous = (
+    is_tenant_broken = (
         ~tenant.str.len_bytes().is_between(1, TENANT_MAX_BYTES)
-        | ~device.str.len_bytes().is_between(1, DEVICE_MAX_BYTES)
-        | tenant.str.contains("/", literal=True)
-    )
-    is_over_limit = (
-        (pl.col("point_count") > POINTS_MAX_COUNT)
-        | (pl.col("name_bytes") > NAME_MAX_BYTES)
-        | (pl.col("tag_count") > TAGS_MAX_COUNT)
-        | pl.col("has_empty_name")
-    )
-    return (
-        pl.when(is_anonymous)
-        .then(pl.lit(Reason.IDENTITY_INVALID.value))
-        .when(pl.col("owner").is_not_null() & (pl.col("owner") != tenant))
-        .then(pl.lit(Reason.TENANT_MISMATCH.value))
-        .when(is_over_limit)
-        .then(pl.lit(Reason.LIMIT_EXCEEDED.value))
-    )
+    ) | tenant.str.contains("/", literal=True)
+    detail = f"tenant_id is not of 1 to {TENANT_MAX_BYTES} bytes without a slash"
+    yield _rows(messages, is_tenant_broken, Reason.IDENTITY_INVALID, detail)
+    is_device_broken = ~device.str.len_bytes().is_between(1, DEVICE_MAX_BYTES)
+    detail = f"device_id is not of 1 to {DEVICE_MAX_BYTES} bytes"
+    yield _rows(messages, is_device_broken, Reason.IDENTITY_INVALID, detail)
+    is_foreign = pl.col("owner").is_not_null() & (pl.col("owner") != tenant)
+    detail = "tenant_id is not the tenant of the topic"
+    yield _rows(messages, is_foreign, Reason.TENANT_MISMATCH, detail)
+
+
+def _message_breaches(block: DecodedBlock) -> Iterator[_Breach]:
+    is_long = pl.any_horizontal(pl.col(CLAIMS).str.len_bytes() > CLAIM_MAX_BYTES)
+    detail = f"one of {', '.join(CLAIMS)} is over {CLAIM_MAX_BYTES} bytes"
+    yield _rows(block.messages, is_long, Reason.LIMIT_EXCEEDED, detail)
+    runs = block.items["row"].rle().struct.unnest()
+    detail = f"over {POINTS_MAX_COUNT} points"
+    many = runs.filter(pl.col("len") > POINTS_MAX_COUNT)["value"]
+    yield _Breach(many, Reason.LIMIT_EXCEEDED, detail)
+    # A clock tick is dropped after it was heard: points in it would be lost without a trace.
+    ticks = block.messages.filter(pl.col("tenant_id") == CLOCK_TENANT_ID)["row"]
+    with_points = ticks.filter(ticks.is_in(runs["value"].implode()))
+    yield _Breach(with_points, Reason.IDENTITY_INVALID, "a clock tick has points")
+
+
+def _point_breaches(points: pl.DataFrame) -> Iterator[_Breach]:
+    is_misnamed = ~pl.col("name").str.len_bytes().is_between(1, NAME_MAX_BYTES)
+    detail = f"a point's name is not of 1 to {NAME_MAX_BYTES} bytes"
+    yield _rows(points, is_misnamed, Reason.LIMIT_EXCEEDED, detail)
+    tag_count = pl.col("tags").list.len()
+    detail = f"a point has over {TAGS_MAX_COUNT} tags"
+    yield _rows(points, tag_count > TAGS_MAX_COUNT, Reason.LIMIT_EXCEEDED, detail)
+    tags = points.select("row", "tags").filter(tag_count > 0).explode("tags").unnest("tags")
+    is_long = pl.max_horizontal(pl.col("key", "value").str.len_bytes()) > TAG_MAX_BYTES
+    detail = f"a tag's name or text is over {TAG_MAX_BYTES} bytes"
+    yield _rows(tags, is_long, Reason.LIMIT_EXCEEDED, detail)
+
+
+def _rows(table: pl.DataFrame, is_broken: pl.Expr, reason: Reason, detail: str) -> _Breach:
+    return _Breach(table.filter(is_broken)["row"], reason, detail)

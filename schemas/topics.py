@@ -32,6 +32,7 @@ class Topic(StrEnum):
     ALERTS = "alerts"
     DEVICE_STATUS = "device-status"
     DEAD_LETTERS = "dead-letters"
+    ACCOUNTS = "accounts"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ TOPIC_SPECS = (
             "segment.bytes": str(DEAD_LETTERS_SEGMENT_BYTES),
         },
     ),
+    TopicSpec(Topic.ACCOUNTS),
 )
 
 

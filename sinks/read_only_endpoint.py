@@ -25,6 +25,8 @@ TENANT_FILTERS = {
     "device_status": "tenant_id = {tenant}",
     "dead_letters": "startsWith(message_key, concat({tenant}, '/'))",
     "load_ledger": "0",
+    # The shared topic's account is nobody's alone.
+    "accounts": "endsWith(topic, concat('telemetry.', {tenant}))",
 }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from pyflink.table import StreamTableEnvironment
 
+from schemas.topics import DEAD_LETTER_MAX_BYTES
+
 TABLE_NAME = "result_topics"
 
 
@@ -14,8 +16,8 @@ def create_result_topics(
     *,
     transactional_id_prefix: str | None = None,
     transaction_timeout_ms: int | None = None,
-) -> str:
-    """Create the sink table (v, topic, headers; key k) and return its name.
+) -> None:
+    """Create the sink table (k, v, topic, headers, written_at); see `insert_sql`.
 
     Args:
         tables: environment of the job.
@@ -38,17 +40,28 @@ def create_result_topics(
             k bytes,
             v bytes,
             topic string not null metadata,
-            headers map<string, bytes> metadata
+            headers map<string, bytes> metadata,
+            written_at timestamp_ltz(3) metadata from 'timestamp'
         ) with (
             'connector' = 'kafka',
             'topic' = '{";".join(topics)}',
             'properties.bootstrap.servers' = '{bootstrap_servers}',
             'properties.compression.type' = 'lz4',
             'properties.linger.ms' = '20',
+            'properties.max.request.size' = '{DEAD_LETTER_MAX_BYTES}',
             'key.format' = 'raw',
             'key.fields' = 'k',
             'value.format' = 'raw',
             'value.fields-include' = 'EXCEPT_KEY',
             {guarantee}
         )""")
-    return TABLE_NAME
+
+
+def insert_sql(source: str) -> str:
+    """Return the statement that sends the rows of a view (`jobs.result_rows`) to the topics.
+
+    Without a timestamp a message gets the time at which it is sent.
+    """
+    return f"""
+        insert into {TABLE_NAME}
+        select k, v, topic, headers, to_timestamp_ltz(timestamp_ms, 3) from {source}"""  # noqa: S608 - our own names

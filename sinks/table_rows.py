@@ -17,6 +17,9 @@ from sinks.messages import Message
 
 DECOMMISSIONED = "decommissioned"
 
+PACKED_TOPICS = (Topic.WINDOWS, Topic.ACCOUNTS)
+"""A message of these holds many rows."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -44,7 +47,8 @@ def rows_of(topic: Topic, messages: Sequence[Message], schema_of_id: SchemaOfId)
         return Rows(_arrow_table(spec, dead_letter_frame(messages)))
     living = [message for message in messages if message.value is not None]
     block = decode_messages(topic, [message.value for message in living], schema_of_id)
-    frame = _FRAMES[topic](block.items if topic is Topic.WINDOWS else block.messages, living)
+    is_packed = topic in PACKED_TOPICS
+    frame = _FRAMES[topic](block.items if is_packed else block.messages, living)
     table = _arrow_table(spec, frame)
     if topic is Topic.DEVICE_STATUS:
         tombstones = [message for message in messages if message.value is None]
@@ -56,6 +60,10 @@ def with_batch_number(rows: pa.Table, batch_number: int) -> pa.Table:
     """Append the column that tells after a crash whether these rows have landed."""
     numbers = pa.repeat(pa.scalar(batch_number, pa.uint64()), rows.num_rows)
     return rows.append_column(pa.field(LOAD_BATCH, pa.uint64()), numbers)
+
+
+def _account_frame(items: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataFrame:
+    return items
 
 
 def _window_frame(items: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataFrame:
@@ -81,6 +89,7 @@ _FRAMES: dict[Topic, Callable[[pl.DataFrame, Sequence[Message]], pl.DataFrame]] 
     Topic.WINDOWS: _window_frame,
     Topic.ALERTS: _alert_frame,
     Topic.DEVICE_STATUS: _status_frame,
+    Topic.ACCOUNTS: _account_frame,
 }
 
 

@@ -91,7 +91,8 @@ def telemetry_logs(draw: st.DrawFn, max_size: int = 12) -> list[LogEntry]:
         if kind == "copy" and log:
             batch = draw(st.sampled_from([entry.batch for entry in log]))
         else:
-            batch = draw(batches(at_ms)) | ({"tenant_id": "__clock__"} if kind == "tick" else {})
+            tick = {"tenant_id": "__clock__", "points": []}
+            batch = draw(batches(at_ms)) | (tick if kind == "tick" else {})
         partition = len(batch["device_id"]) % 2
         log.append(LogEntry(at_ms, partition, offsets[partition], batch))
         offsets[partition] += 1

@@ -6,16 +6,18 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from udfs.accounts import Entry, shard_entries
 from udfs.dedup import NO_SEQUENCE, DedupShard, mark_duplicates
-from udfs.windows import WindowPolicy, window_deltas
+from udfs.windows import WindowPolicy, point_cells, window_deltas
 
 
 @dataclass(frozen=True)
 class AggregateStep:
-    """What one block did: the new state, and the deltas to send."""
+    """What one block did: the new state, the deltas to send, and what they are made of."""
 
     state: DedupShard
     deltas: pl.DataFrame
+    entries: list[Entry]
 
 
 def on_batches(
@@ -34,7 +36,8 @@ def on_batches(
         state, _boot_keys(batches), sequences, batches["append_time_ms"].to_numpy()
     )
     marked = batches.with_columns(is_duplicate=pl.Series(is_duplicate, dtype=pl.Boolean))
-    return AggregateStep(state, window_deltas(marked, points, policy))
+    cells = point_cells(marked, points, policy)
+    return AggregateStep(state, window_deltas(marked, cells, policy), shard_entries(marked, cells))
 
 
 def _boot_keys(batches: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

@@ -4,24 +4,39 @@ It is stateless per batch: a checkpoint between two batches loses nothing. The c
 in the batch's first row; the other rows are NULL and are filtered out in SQL.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from schemas.codec import SchemaOfId
+from schemas.dead_letter import Headers
+from schemas.errors import Unavailable
 from schemas.registry import SchemaRegistry
 from udfs.device_blocks import device_sections
 from udfs.shards import Section, pack_sections
 from udfs.telemetry_blocks import (
     RawBlock,
+    account_section,
     batch_sections,
     contact_sections,
     dead_letter_section,
     decode_telemetry,
 )
+
+UNAVAILABLE_PATIENCE_S = 60.0
+"""How long a block waits for the registry before the job fails and is restarted. Restarts are
+limited in number for a time (docker/flink/config.yaml): waiting makes each last long enough."""
+LONGEST_PAUSE_S = 5.0
 
 
 class BlockUse(StrEnum):
@@ -65,9 +80,13 @@ class DecodeBlock(ScalarFunction):
         self.schema_of_id = registry.schema_by_id
 
     def eval(self, *columns: Any) -> "pd.Series[Any]":
-        """Turn the columns topic, key, value, append_time, partition, offset into a container."""
-        raw = _raw_block(*columns)
-        container = pack_sections(self._sections(raw))
+        """Turn the columns of `RawBlock`, in their order, into a container.
+
+        Raises:
+            Unavailable: the registry did not answer for `UNAVAILABLE_PATIENCE_S`.
+        """
+        raw = _raw_block(columns)
+        container = pack_sections(_patiently()(self._sections, raw))
         return pd.Series([container] + [None] * (len(raw.values) - 1))
 
     def _sections(self, raw: RawBlock) -> list[Section]:
@@ -77,17 +96,24 @@ class DecodeBlock(ScalarFunction):
         decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
         if self.use is BlockUse.CONTACTS:
             return contact_sections(raw, decoded, self.shard_count)
-        return batch_sections(raw, decoded, self.shard_count) + dead_letter_section(raw, decoded)
+        return [
+            *batch_sections(raw, decoded, self.shard_count),
+            *dead_letter_section(raw, decoded),
+            account_section(raw, decoded),
+        ]
 
 
-def _raw_block(
-    topics: "pd.Series[Any]",
-    keys: "pd.Series[Any]",
-    values: "pd.Series[Any]",
-    append_times: "pd.Series[Any]",
-    partitions: "pd.Series[Any]",
-    offsets: "pd.Series[Any]",
-) -> RawBlock:
+def _patiently() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        stop=stop_after_delay(UNAVAILABLE_PATIENCE_S),
+        wait=wait_random_exponential(max=LONGEST_PAUSE_S),
+        reraise=True,
+    )
+
+
+def _raw_block(columns: "Sequence[pd.Series[Any]]") -> RawBlock:
+    topics, keys, values, append_times, partitions, offsets, headers = columns
     return RawBlock(
         topics=topics.tolist(),
         keys=keys.tolist(),
@@ -95,4 +121,10 @@ def _raw_block(
         append_time_ms=append_times.to_numpy().astype("datetime64[ms]").astype(np.int64),
         partitions=partitions.to_numpy().astype(np.int32),
         offsets=offsets.to_numpy().astype(np.int64),
+        headers={row: _known_headers(pairs) for row, pairs in enumerate(headers.tolist()) if pairs},
     )
+
+
+def _known_headers(pairs: list[tuple[str, bytes | None]]) -> Headers:
+    """Return headers as the connector gave them; a null value becomes an empty one."""
+    return tuple((name, value or b"") for name, value in pairs)

@@ -1,14 +1,16 @@
 """From a block of raw device records to what each shard gets of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from schemas.codec import SchemaOfId, decode_messages
+from schemas.codec import DecodedBlock, RejectedMessage, SchemaOfId, decode_messages
+from schemas.errors import Reason
 from schemas.topics import Topic
 from udfs.frame_bytes import pack_frames
 from udfs.shards import Section, SectionKind, device_hashes, shard_of
-from udfs.telemetry_blocks import RawBlock, located
+from udfs.telemetry_blocks import RawBlock, dead_letter_section, located
 
 DEVICE_COLUMNS = (
     "tenant_id",
@@ -26,8 +28,7 @@ DEVICE_COLUMNS = (
 def device_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) -> list[Section]:
     """Return the device records of each shard; a tombstone is a row with `is_tombstone`.
 
-    A record that cannot be decoded is left out: the registry of devices is written by the fleet's
-    own registry service, and a device that is missing there is reported as unregistered.
+    Records that cannot be decoded make a section of dead letters.
 
     Raises:
         Unavailable: the schema registry does not answer.
@@ -42,9 +43,24 @@ def device_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) -
         shard=pl.Series(shard_of(hashes, shard_count), dtype=pl.Int32)
     ).partition_by("shard", as_dict=True, include_key=False)
     return [
-        Section(SectionKind.DEVICES, int(key[0]), pack_frames({"devices": part}))
-        for key, part in sharded.items()
+        *(
+            Section(SectionKind.DEVICES, int(key[0]), pack_frames({"devices": part}))
+            for key, part in sharded.items()
+        ),
+        *dead_letter_section(raw, _without_tombstones(raw, decoded)),
     ]
+
+
+def _without_tombstones(raw: RawBlock, decoded: DecodedBlock) -> DecodedBlock:
+    """Forgive tombstones, which the codec cannot decode, unless nobody knows whose they are."""
+    rejected = []
+    for message in decoded.rejected:
+        if raw.values[message.row] is not None:
+            rejected.append(message)
+        elif _tombstone(raw, message.row) is None:
+            detail = "a tombstone whose key is not tenant_id/device_id"
+            rejected.append(RejectedMessage(message.row, Reason.IDENTITY_INVALID, detail))
+    return replace(decoded, rejected=rejected)
 
 
 LOG_COLUMNS = ("append_time_ms", "partition", "offset")

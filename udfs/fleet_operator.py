@@ -13,6 +13,7 @@ from schemas.topics import Topic, device_key
 from udfs.fleet import FleetState, on_transitions
 from udfs.frame_bytes import unpack_frames
 from udfs.offline_policy import OfflinePolicy
+from udfs.result_operator import result_row
 
 
 class WatchFleet(KeyedProcessFunction):
@@ -61,4 +62,4 @@ class WatchFleet(KeyedProcessFunction):
 
     def _row(self, topic: Topic, key: bytes, record: dict[str, Any]) -> Row:
         name, schema_id = self.topics[topic]
-        return Row(name, key, encode_record(topic, record, schema_id), {})
+        return result_row(name, key, encode_record(topic, record, schema_id))

@@ -129,6 +129,24 @@ class RejectStep:
     excess: Excess | None
 
 
+def excess_text(excess: Excess) -> str:
+    """Say in one line what was exceeded, and the cure.
+
+    >>> print(excess_text(Excess("telemetry", 3, 100, 51, 101, "avro_invalid")))
+    telemetry partition 3, offset 100: 51 of the last 101 messages were rejected, most of them as \
+avro_invalid; cure: mend their producer or the schema registry, look at `fleetpulse dead-letters \
+list`, then `fleetpulse submit`; to let so many pass raise dead_letters.max_ratio or \
+dead_letters.max_consecutive
+    """
+    return (
+        f"{excess.topic} partition {excess.partition}, offset {excess.offset}: "
+        f"{excess.rejected_count:,} of the last {excess.message_count:,} messages were rejected, "
+        f"most of them as {excess.reason}; cure: mend their producer or the schema registry, "
+        "look at `fleetpulse dead-letters list`, then `fleetpulse submit`; to let so many pass "
+        "raise dead_letters.max_ratio or dead_letters.max_consecutive"
+    )
+
+
 def on_judged(state: RejectLimitState, messages: pl.DataFrame, policy: RejectPolicy) -> RejectStep:
     """Judge the messages of one block.
 

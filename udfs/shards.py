@@ -27,6 +27,7 @@ class SectionKind(IntEnum):
     CONTACTS = 2
     DEVICES = 3
     DEAD_LETTERS = 4
+    ACCOUNT = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,20 @@ def device_hashes(tenant_ids: Sequence[str], device_ids: Sequence[str]) -> npt.N
     pairs = zip(tenant_ids, device_ids, strict=True)
     return np.fromiter(
         (digest(f"{tenant}/{device}".encode()) for tenant, device in pairs), np.uint64
+    )
+
+
+def sender_hashes(
+    keys: Sequence[bytes | None], offsets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint32]:
+    """Return a hash of each message's key that is stable across releases.
+
+    Nobody knows who sent a message without a key: each counts as a sender of its own.
+    """
+    digest = xxhash.xxh32_intdigest
+    pairs = zip(keys, offsets.tolist(), strict=True)
+    return np.fromiter(
+        (digest(b"%d" % offset if key is None else key) for key, offset in pairs), np.uint32
     )
 
 

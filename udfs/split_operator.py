@@ -5,7 +5,7 @@ from typing import Any
 
 from pyflink.common import Types
 
-from udfs.shards import split_sections
+from udfs.shards import NO_SHARD, split_sections
 
 
 def element_type() -> Any:
@@ -20,3 +20,8 @@ def split_container(row: Any) -> Iterator[tuple[int, int, bytes]]:
     """Yield (shard, section kind, payload) for each section of a container."""
     for section in split_sections(bytes(row[0])):
         yield section.shard, int(section.kind), section.payload
+
+
+def is_for_shards(element: tuple[int, int, bytes]) -> bool:
+    """Say whether a section belongs to a shard, and not to the job as a whole."""
+    return element[0] != NO_SHARD

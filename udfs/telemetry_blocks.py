@@ -1,21 +1,30 @@
 """From a block of raw telemetry messages to what each shard gets of it."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from schemas.codec import DecodedBlock, SchemaOfId
+from schemas.dead_letter import REPLAY_OF, Headers
 from schemas.old_firmware import Arrivals, decode_firmware
 from schemas.telemetry import check_limits
 from schemas.topics import CLOCK_TENANT_ID, Topic
+from udfs.accounts import read_counts
 from udfs.frame_bytes import pack_frames
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
-from udfs.shards import NO_SHARD, Section, SectionKind, device_hashes, shard_of
+from udfs.shards import (
+    NO_SHARD,
+    Section,
+    SectionKind,
+    device_hashes,
+    sender_hashes,
+    shard_of,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class RawBlock:
         append_time_ms: the broker's time, UTC ms, shape (n,).
         partitions: shape (n,).
         offsets: shape (n,).
+        headers: of those few messages that have any, by row.
     """
 
     topics: Sequence[str]
@@ -37,6 +47,7 @@ class RawBlock:
     append_time_ms: npt.NDArray[np.int64]
     partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
+    headers: Mapping[int, Headers] = field(default_factory=dict)
 
 
 def decode_telemetry(raw: RawBlock, topic_prefix: str, schema_of_id: SchemaOfId) -> DecodedBlock:
@@ -99,9 +110,8 @@ def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> 
     )
     # Every record counts, ticks and rejected ones too: the log is the clock.
     clocks = log.select(record_clocks(pl.col("append_time_ms")).alias("clock_ms"))
-    contacts = _contacts(
-        located(raw, decoded.messages), decoded.items, clocks.with_row_index("row")
-    )
+    heard = decoded.messages.filter(~pl.col("row").is_in(replayed_rows(raw)))
+    contacts = _contacts(located(raw, heard), decoded.items, clocks.with_row_index("row"))
     hashes = device_hashes(contacts["tenant_id"].to_list(), contacts["device_id"].to_list())
     shards = pl.Series("shard", shard_of(hashes, shard_count), dtype=pl.Int32)
     parts = dict(_parts(contacts.with_columns(shards)))
@@ -117,11 +127,22 @@ def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> 
     ]
 
 
+def replayed_rows(raw: RawBlock) -> list[int]:
+    """Return the messages that were sent again from the dead letters.
+
+    They say that somebody sends old messages again, not that their devices are alive.
+    """
+    return [
+        row for row, headers in raw.headers.items() if any(name == REPLAY_OF for name, _ in headers)
+    ]
+
+
 def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
-    """Return the rejected messages with their original bytes and origin; none, no section."""
+    """Return the rejected messages as they were, with their origin; none, no section."""
     if not decoded.rejected:
         return []
     rows = [message.row for message in decoded.rejected]
+    headers = [_header_structs(raw.headers.get(row, ())) for row in rows]
     letters = pl.DataFrame(
         {
             "topic": [raw.topics[row] for row in rows],
@@ -130,6 +151,7 @@ def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
             "append_time_ms": raw.append_time_ms[rows],
             "key": pl.Series([raw.keys[row] for row in rows], dtype=pl.Binary),
             "value": pl.Series([raw.values[row] for row in rows], dtype=pl.Binary),
+            "headers": pl.Series(headers, dtype=HEADERS_TYPE),
             "reason": [message.reason.value for message in decoded.rejected],
             "detail": [message.detail for message in decoded.rejected],
         }
@@ -137,10 +159,45 @@ def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
     return [Section(SectionKind.DEAD_LETTERS, NO_SHARD, pack_frames({"letters": letters}))]
 
 
+HEADERS_TYPE = pl.List(pl.Struct({"name": pl.String, "value": pl.Binary}))
+
+
+def _header_structs(headers: Headers) -> list[dict[str, str | bytes]]:
+    return [{"name": name, "value": value} for name, value in headers]
+
+
+def account_section(raw: RawBlock, decoded: DecodedBlock) -> Section:
+    """Return what was read of each partition, and for the reject limit each message's verdict.
+
+    Frames: `read` as `udfs.accounts.read_counts` returns it, and `judged` with the columns of
+    `udfs.reject_limit.JUDGED_SCHEMA`.
+    """
+    ticks = decoded.messages.filter(pl.col("tenant_id") == CLOCK_TENANT_ID)["row"].to_numpy()
+    is_tick = np.zeros(len(raw.values), np.bool_)
+    is_tick[ticks] = True
+    point_rows = decoded.items["row"].to_numpy()
+    reason_of = {message.row: message.reason.value for message in decoded.rejected}
+    messages = pl.DataFrame(
+        {
+            "topic": raw.topics,
+            "partition": raw.partitions,
+            "offset": raw.offsets,
+            "sender": sender_hashes(raw.keys, raw.offsets),
+            "reason": pl.Series(map(reason_of.get, range(len(is_tick))), dtype=pl.String),
+            "is_tick": is_tick,
+            "point_count": np.bincount(point_rows, minlength=len(is_tick)),
+        }
+    )
+    read = read_counts(messages)
+    judged = messages.filter(~pl.col("is_tick")).drop("is_tick", "point_count")
+    return Section(SectionKind.ACCOUNT, NO_SHARD, pack_frames({"read": read, "judged": judged}))
+
+
 def located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:
     """Add where in the log each message stands."""
     rows = messages["row"].to_numpy()
     return messages.with_columns(
+        topic=pl.Series(raw.topics, dtype=pl.String).gather(rows),
         append_time_ms=pl.Series(raw.append_time_ms[rows], dtype=pl.Int64),
         partition=pl.Series(raw.partitions[rows], dtype=pl.Int32),
         offset=pl.Series(raw.offsets[rows], dtype=pl.Int64),

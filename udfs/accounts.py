@@ -1,0 +1,153 @@
+"""The account of every message and point (law L3): what was read is told again as something.
+
+    decode step   messages and points read, from the raw block; ticks of the clock
+    shards        accepted and duplicate ones, from what the windows were made of; points that are
+                  rejected alone: NaN, out of range
+    dead letters  rejected messages, by reason
+
+The sides are counted apart, so their difference can be other than zero: it is what was lost, or
+counted twice, in between. The points of a rejected message are on neither side, because nobody
+could read them.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.records import encode_record
+from schemas.topics import Topic
+
+PLACE = ("topic", "partition")
+
+
+class Unit(StrEnum):
+    """What is counted."""
+
+    MESSAGE = "message"
+    POINT = "point"
+
+
+class Outcome(StrEnum):
+    """What became of it; `READ` is the other side of the account."""
+
+    READ = "read"
+    TICK = "tick"
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the account; entries of one kind add up.
+
+    Args:
+        topic: full name.
+        partition: of the topic.
+        unit: message or point.
+        outcome: what became of them.
+        reason: why they were rejected, else empty.
+        count: above 0.
+    """
+
+    topic: str
+    partition: int
+    unit: Unit
+    outcome: Outcome
+    reason: str
+    count: int
+
+
+POINT_OUTCOMES = {
+    "count": (Outcome.ACCEPTED, ""),
+    "duplicate_count": (Outcome.DUPLICATE, ""),
+    "nan_count": (Outcome.REJECTED, "nan"),
+    "out_of_range_count": (Outcome.REJECTED, "out_of_range"),
+}
+"""What the windows count of a point, and what that is in the account."""
+
+
+def read_counts(messages: pl.DataFrame) -> pl.DataFrame:
+    """Count what was read: messages, ticks among them, and points, of each partition.
+
+    Args:
+        messages: one row for each raw message: topic, partition, is_tick, point_count.
+    """
+    return messages.group_by(PLACE, maintain_order=True).agg(
+        pl.len().alias("read_count"), pl.col("is_tick", "point_count").sum()
+    )
+
+
+def read_entries(counts: pl.DataFrame) -> list[Entry]:
+    """Return what `read_counts` counted as entries."""
+    return [
+        entry
+        for topic, partition, read, tick_count, point_count in counts.iter_rows()
+        for entry in (
+            Entry(topic, partition, Unit.MESSAGE, Outcome.READ, "", read),
+            Entry(topic, partition, Unit.MESSAGE, Outcome.TICK, "", tick_count),
+            Entry(topic, partition, Unit.POINT, Outcome.READ, "", point_count),
+        )
+        if entry.count > 0
+    ]
+
+
+def shard_entries(batches: pl.DataFrame, cells: pl.DataFrame) -> list[Entry]:
+    """Count what a shard did with its messages and points.
+
+    Args:
+        batches: topic, partition, row (ascending), is_duplicate.
+        cells: one row for each point, as `udfs.windows.point_cells` gives them to the windows.
+    """
+    position = np.searchsorted(batches["row"].to_numpy(), cells["row"].to_numpy())
+    per_batch = {name: _sums(cells[name], position, batches.height) for name in POINT_OUTCOMES}
+    sums = (
+        batches.select(*PLACE, "is_duplicate")
+        .with_columns(**per_batch)
+        .group_by(PLACE, maintain_order=True)
+        .agg(pl.len().alias("messages"), pl.col("is_duplicate", *POINT_OUTCOMES).sum())
+    )
+    return [entry for row in sums.iter_rows(named=True) for entry in _shard_entries(row)]
+
+
+def _sums(weights: pl.Series, position: NDArray[np.intp], count: int) -> pl.Series:
+    # The sums of a block are far below 2^53, so floating point is exact.
+    return pl.Series(np.bincount(position, weights.to_numpy(), count).astype(np.int64))
+
+
+def _shard_entries(sums: dict[str, int | str]) -> list[Entry]:
+    topic, partition = str(sums["topic"]), int(sums["partition"])
+    messages, duplicate_count = int(sums["messages"]), int(sums["is_duplicate"])
+    accepted_count = messages - duplicate_count
+    found = [
+        Entry(topic, partition, Unit.MESSAGE, Outcome.ACCEPTED, "", accepted_count),
+        Entry(topic, partition, Unit.MESSAGE, Outcome.DUPLICATE, "", duplicate_count),
+    ]
+    for name, (outcome, reason) in POINT_OUTCOMES.items():
+        found.append(Entry(topic, partition, Unit.POINT, outcome, reason, int(sums[name])))
+    return [entry for entry in found if entry.count > 0]
+
+
+def rejected_entries(letters: pl.DataFrame) -> list[Entry]:
+    """Count what goes to the dead letters: one row each with topic, partition, reason."""
+    counts = Counter(letters.select(*PLACE, "reason").iter_rows())
+    return [
+        Entry(topic, partition, Unit.MESSAGE, Outcome.REJECTED, reason, count)
+        for (topic, partition, reason), count in counts.items()
+    ]
+
+
+def account_message(entries: Sequence[Entry], schema_id: int) -> bytes:
+    """Return entries as one AccountDeltas message.
+
+    Args:
+        entries: a few for each partition.
+        schema_id: under which AccountDeltas is registered.
+    """
+    rows = [asdict(entry) for entry in entries]
+    return encode_record(Topic.ACCOUNTS, {"rows": rows}, schema_id)
