@@ -1,5 +1,7 @@
 """Which writer's schemas resolve to ours; the others are refused before a byte is believed."""
 
+import json
+
 import pytest
 
 from schemas.codec import decode_messages
@@ -83,3 +85,23 @@ def test_a_schema_without_a_field_that_has_no_default_is_refused(name):
     ((reason, detail),) = refusals_of(schema, [encode_with(schema, batch, 2)])
     assert reason is Reason.SCHEMA_REFUSED
     assert name in detail
+
+
+@pytest.mark.parametrize(
+    ("unit", "written", "read_ms"),
+    [
+        ("timestamp-millis", 1_999, 1_999),
+        ("timestamp-micros", 1_999_999, 1_999),
+        ("timestamp-micros", -1, -1),
+        ("timestamp-nanos", 1_999_999_999, 1_999),
+    ],
+)
+def test_a_time_in_another_unit_is_read_as_the_millisecond_in_which_it_lies(unit, written, read_ms):
+    schema = base_schema()
+    field_named(schema["fields"], "sent_at")["type"] = {"type": "long", "logicalType": unit}
+    field_named(point_fields(schema), "timestamp")["type"] = {"type": "long", "logicalType": unit}
+    plain = json.loads(json.dumps(schema).replace(unit, "none"))
+    record = BATCH | {"sent_at": written, "points": [POINT | {"timestamp": written}]}
+    block = decode_messages(Topic.TELEMETRY, [encode_with(plain, record)], lambda _: schema)
+    assert block.messages["sent_at"].to_list() == [read_ms]
+    assert block.items["timestamp"].to_list() == [read_ms]
