@@ -21,6 +21,8 @@ from schemas.records import (
 from schemas.topics import Topic
 
 INT_MAX = 2**31 - 1
+STATES = ["UNKNOWN", "OK", "BUSY"]
+"""The symbols of v6's enum; v5 does not have the last one yet."""
 
 
 def base_schema() -> Schema:
@@ -70,11 +72,24 @@ def with_narrow_numbers() -> Schema:
     return schema
 
 
+def with_enum(symbols: list[str]) -> Schema:
+    """v5, v6: an enum in the batch, and the same one in each point, where it may be null."""
+    state = {"type": "enum", "name": "State", "symbols": symbols, "default": "UNKNOWN"}
+    schema = base_schema()
+    schema["fields"].insert(0, {"name": "state", "type": state, "default": "UNKNOWN"})
+    point_fields(schema).insert(
+        1, {"name": "state", "type": ["null", "fleetpulse.v1.State"], "default": None}
+    )
+    return schema
+
+
 VERSIONS = {
     1: schema_of(Topic.TELEMETRY),
     2: with_more_fields(),
     3: with_fewer_fields(),
     4: with_narrow_numbers(),
+    5: with_enum(STATES[:-1]),
+    6: with_enum(STATES),
 }
 """Writer's schemas by their id."""
 
@@ -106,6 +121,11 @@ def encode_version(schema_id: int, batch: Record) -> bytes:
         record["sent_at"] %= INT_MAX
         for point in record["points"]:
             point["value"] = as_float32(point["value"])
+    if schema_id in (5, 6):
+        # The newest symbol that the version has, so that v6 sends one that v5 does not know.
+        record["state"] = STATES[schema_id - 4]
+        for index, point in enumerate(record["points"]):
+            point["state"] = [None, *STATES[: schema_id - 3]][index % (schema_id - 2)]
     return encode_with(VERSIONS[schema_id], record, schema_id)
 
 

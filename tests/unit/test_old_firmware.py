@@ -15,7 +15,7 @@ from tests.old_formats import (
     decode_old,
     json_message,
 )
-from tests.schema_versions import encode_version, schema_of_id
+from tests.schema_versions import VERSIONS, encode_version, schema_of_id
 from tests.strategies import NOON_MS, batches, bounded_text
 
 CPU = {"name": "cpu", "value": 0.5, "tags": {"core": "1"}, "timestamp": NOON_MS}
@@ -167,7 +167,7 @@ def mixed_blocks(draw):
         kind = draw(st.sampled_from(["json", "avro", "today", "today"]))
         old = draw(st.lists(metrics(), max_size=2))
         full = [{"tags": None, "timestamp": None} | metric for metric in old]
-        version = draw(st.integers(1, 4))
+        version = draw(st.sampled_from(sorted(VERSIONS)))
         value = {
             "json": lambda old=old: json_message(*old),
             "avro": lambda full=full: avro_message(*full),
