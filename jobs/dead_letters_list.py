@@ -46,7 +46,7 @@ def list_letters(kafka: KafkaSettings, wanted: LetterFilter, limit: int) -> List
         for message in log.messages():
             receipt = receipt_of(message)
             if receipt is not None:
-                sent_before.add(receipt.partition, receipt.letter_offset, receipt.origin)
+                sent_before.add(receipt)
             if is_receipt(message):
                 continue
             letter = summary_of(message)

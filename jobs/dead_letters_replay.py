@@ -99,7 +99,7 @@ class _Run:
         for message in self._log.messages():
             receipt = receipt_of(message)
             if receipt is not None:
-                self._sent_before.add(receipt.partition, receipt.letter_offset, receipt.origin)
+                self._sent_before.add(receipt)
         for batch in self._batches():
             refused = [] if writer is None else writer.send(batch)
             for replay in batch:
@@ -143,8 +143,9 @@ class _Run:
                 return
             count += 1
             # Another letter of the same original may follow, even in this batch.
-            self._sent_before.add(letter.partition, letter.offset, letter.origin)
-            yield Replay(message, letter, self._log.topic)
+            replay = Replay(message, letter, self._log.topic)
+            self._sent_before.add(replay.receipt)
+            yield replay
 
     def _hindrance(self, letter: Summary) -> Hindrance | None:
         if self._sent_before.has(letter):

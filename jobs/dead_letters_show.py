@@ -76,7 +76,7 @@ def _was_sent(log: DeadLetterLog, letter: Summary) -> bool:
     for message in log.messages(letter.partition, letter.offset + 1):
         receipt = receipt_of(message)
         if receipt is not None:
-            sent.add(receipt.partition, receipt.letter_offset, receipt.origin)
+            sent.add(receipt)
             if sent.has(letter):
                 return True
     return False

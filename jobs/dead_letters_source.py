@@ -17,7 +17,8 @@ from sinks.messages import Message
 
 POLL_MAX_MESSAGES = 50
 """Of up to 2 MiB each."""
-POLL_TIMEOUT_S = 0.5
+POLL_TIMEOUT_S = 0.1
+"""How long a poll waits for more messages when there are fewer; so short is the end of a scan."""
 STALL_MAX_S = 60.0
 SETTLING_POLL_S = 0.25
 
@@ -95,15 +96,15 @@ class DeadLetterLog:
         give_up_at_s = time.monotonic() + patience_s
         has_told = False
         while open_partitions := self._unsettled(ends):
+            if not has_told:
+                on_wait()
+                has_told = True
             if time.monotonic() > give_up_at_s:
                 raise Unavailable(
                     f"a transaction on partitions {open_partitions} of {self.topic} is open for "
                     f"{patience_s:.0f} s; cure: see `fleetpulse status`; it ends with the next "
                     "checkpoint of the aggregate job, or at flink.transaction_timeout_ms"
                 )
-            if not has_told:
-                on_wait()
-                has_told = True
             time.sleep(SETTLING_POLL_S)
 
     def _unsettled(self, ends: dict[int, int]) -> list[int]:

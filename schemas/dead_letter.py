@@ -38,6 +38,8 @@ REPLAY_OF = "dlq.replay.of"
 """On a message that was sent again: TOPIC/PARTITION/OFFSET of the letter."""
 RECEIPT_OF = "dlq.receipt.of"
 """On a receipt: PARTITION/OFFSET of the letter in the dead-letter topic."""
+RECEIPT_TIME = "dlq.receipt.time_ms"
+"""On a receipt: timestamp of the letter, so of the original, UTC ms."""
 ERROR_CLASS = "schemas.errors.Rejected"
 
 # A batch on the wire is at most 1 MiB, but compressed: what comes out of it may be larger.

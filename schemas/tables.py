@@ -149,6 +149,11 @@ DEAD_LETTERS = TableSpec(
         dead_partition=pa.int32(),
         dead_offset=pa.int64(),
         timestamp=_TIME,
+        attempt=pa.uint32(),
+        schema_id=pa.int64(),
+        tenant_claimed=_TEXT,
+        first_failed_at=_TIME,
+        replay_of=_TEXT,
     ),
 )
 

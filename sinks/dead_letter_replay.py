@@ -6,6 +6,7 @@
 The receipt makes a replay idempotent: whoever reads the dead letters sees which were sent again.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from schemas.dead_letter import (
     CONNECT,
     FIRST_FAILED_AT,
     RECEIPT_OF,
+    RECEIPT_TIME,
     REPLAY_OF,
     Headers,
     Origin,
@@ -23,7 +25,7 @@ from schemas.dead_letter import (
     rfc3339,
 )
 from schemas.topics import TOPIC_SPECS, Topic, telemetry_pattern, topic_name
-from sinks.dead_letter_summary import Summary, summary_of
+from sinks.dead_letter_summary import Receipt, Summary, summary_of
 from sinks.messages import Message
 from sinks.position_set import PositionSet
 
@@ -80,6 +82,12 @@ class Replay:
         """Return about what it takes in memory and on the wire."""
         return self.letter.size_bytes + sum(len(n) + len(v) for n, v in self.letter.headers)
 
+    @property
+    def receipt(self) -> Receipt:
+        """Return what its receipt will say."""
+        letter, summary = self.letter, self.summary
+        return Receipt(letter.partition, letter.offset, summary.origin, letter.timestamp_ms)
+
     def headers(self) -> Headers:
         """Return the headers of the message: the original's and the three of a replay."""
         kept = tuple(pair for pair in self.letter.headers if not is_reserved(pair[0]))
@@ -94,9 +102,10 @@ class Replay:
 
     def receipt_headers(self) -> Headers:
         """Return the headers of the receipt, which say all of it: its value is empty."""
-        origin = self.summary.origin
+        receipt, origin = self.receipt, self.summary.origin
         texts = {
-            RECEIPT_OF: f"{self.letter.partition}/{self.letter.offset}",
+            RECEIPT_OF: f"{receipt.partition}/{receipt.letter_offset}",
+            RECEIPT_TIME: str(receipt.timestamp_ms),
             ATTEMPT: str(self.summary.attempt + 1),
             f"{CONNECT}topic": origin.topic,
             f"{CONNECT}partition": str(origin.partition),
@@ -141,7 +150,8 @@ class SentBefore:
     """Which letters, and which originals, were sent again already.
 
     A crash of whoever wrote the letters may have left two letters of one original; the second must
-    not bring it back a second time.
+    not bring it back a second time. An original is known by its place and its time: a topic that
+    was created anew has other messages at the same offsets.
 
     Args:
         dead_letter_topic: full name.
@@ -152,18 +162,25 @@ class SentBefore:
         self._letters = PositionSet()
         self._originals = PositionSet()
 
-    def add(self, partition: int, letter_offset: int, origin: Origin) -> None:
-        """Remember one, by its receipt or because it is sent now."""
-        self._letters.add(self._topic, partition, letter_offset)
-        if origin.topic:
-            self._originals.add(origin.topic, origin.partition, origin.offset)
+    def add(self, sent: Receipt) -> None:
+        """Remember what a receipt says."""
+        self._letters.add(self._topic, sent.partition, sent.letter_offset)
+        number = _number_of(sent.origin, sent.timestamp_ms)
+        self._originals.add(sent.origin.topic, sent.origin.partition, number)
 
     def has(self, letter: Summary) -> bool:
         """Say whether a letter, or another letter of the same original, was sent again."""
         origin = letter.origin
+        number = _number_of(origin, letter.timestamp_ms)
         return self._letters.has(self._topic, letter.partition, letter.offset) or (
-            letter.has_origin and self._originals.has(origin.topic, origin.partition, origin.offset)
+            letter.has_origin and self._originals.has(origin.topic, origin.partition, number)
         )
+
+
+def _number_of(origin: Origin, timestamp_ms: int) -> int:
+    """Return 63 bits that stand for an offset and a time: chance does not make two alike."""
+    text = f"{origin.offset}/{timestamp_ms}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1
 
 
 def replay_of(letter: Message, dead_letter_topic: str) -> Replay:

@@ -12,6 +12,7 @@ from sinks.dead_letter_replay import Replay
 TRANSACTION_TIMEOUT_S = 10.0
 """Readers of committed messages wait for an open transaction, also for one of a killed replay."""
 REQUEST_TIMEOUT_S = 30.0
+POLL_TIMEOUT_S = 0.1
 BATCH_MAX_COUNT = 500
 COMMIT_ATTEMPT_COUNT = 3
 
@@ -69,7 +70,7 @@ class ReplayWriter:
         """Abort what is not committed, so that no reader waits for it."""
         if self._is_open:
             with contextlib.suppress(KafkaException):
-                self._producer.abort_transaction(REQUEST_TIMEOUT_S)
+                self._abort()
             self._is_open = False
 
     def send(self, replays: Sequence[Replay]) -> list[Replay]:
@@ -105,18 +106,27 @@ class ReplayWriter:
         try:
             for replay in replays:
                 self._produce(replay, failures)
-            self._producer.flush(REQUEST_TIMEOUT_S)
-            self._commit()
-            self._is_open = False
+            # A flush would go on for the neighbours of a refused message until their time is over.
+            while len(self._producer) and not failures:
+                self._producer.poll(POLL_TIMEOUT_S)
+            hopeless = _hopeless(failures)
+            if not hopeless:
+                self._commit()  # says what is wrong, should anything else have failed
+                self._is_open = False
         except KafkaException as error:
-            hopeless = [replay for replay, cause in failures if cause.code() in HOPELESS]
+            hopeless = _hopeless(failures)
             if not hopeless or error.args[0].fatal():
                 self.close()
                 raise self._judged("send", error) from error
-            self._ask("abort", lambda: self._producer.abort_transaction(REQUEST_TIMEOUT_S))
+        if hopeless:
+            self._ask("abort", self._abort)
             self._is_open = False
-            return hopeless
-        return []
+        return hopeless
+
+    def _abort(self) -> None:
+        """Abort at once: else the neighbours of a refused message would first be timed out."""
+        self._producer.purge(in_flight=False)
+        self._producer.abort_transaction(REQUEST_TIMEOUT_S)
 
     def _commit(self) -> None:
         """Commit; a commit without an answer is asked for again, for it may have taken place."""
@@ -154,6 +164,7 @@ class ReplayWriter:
             value=b"",
             partition=letter.partition,
             headers=list(replay.receipt_headers()),
+            on_delivery=on_delivery,
         )
         self._producer.poll(0)
 
@@ -183,3 +194,7 @@ class ReplayWriter:
                 cure=f"grant WRITE on the topics and on the transactional id {self._id}",
             )
         return Unavailable(f"Kafka, {what} the replay's transaction: {cause.str()}")
+
+
+def _hopeless(failures: Sequence[tuple[Replay, KafkaError]]) -> list[Replay]:
+    return [replay for replay, cause in failures if cause.code() in HOPELESS]

@@ -11,6 +11,7 @@ from schemas.dead_letter import (
     PAYLOAD_SHA256,
     REASON,
     RECEIPT_OF,
+    RECEIPT_TIME,
     REPLAY_OF,
     SCHEMA_ID,
     TENANT_CLAIMED,
@@ -24,6 +25,7 @@ UNKNOWN_POSITION = -1
 POSITION_MAX_DIGITS = 18
 ATTEMPT_MAX_DIGITS = 6
 RECEIPT = re.compile(r"([0-9]{1,10})/([0-9]{1,18})")
+TIME = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,13 @@ class Receipt:
         partition: of the letter, and of the receipt.
         letter_offset: of the letter in that partition.
         origin: of the letter, so that a second letter of the same message is known, too.
+        timestamp_ms: of letter and original, UTC.
     """
 
     partition: int
     letter_offset: int
     origin: Origin
+    timestamp_ms: int
 
 
 @dataclass(frozen=True)
@@ -157,9 +161,10 @@ def receipt_of(message: Message) -> Receipt | None:
     """Return what a receipt says; None for a letter, and for a receipt that cannot be read."""
     headers = {name: value.decode(errors="replace") for name, value in message.headers}
     found = RECEIPT.fullmatch(headers.get(RECEIPT_OF, ""))
-    if found is None:
+    time_ms = TIME.fullmatch(headers.get(RECEIPT_TIME, ""))
+    if found is None or time_ms is None:
         return None
-    return Receipt(int(found[1]), int(found[2]), _origin(headers))
+    return Receipt(int(found[1]), int(found[2]), _origin(headers), int(time_ms[0]))
 
 
 def _origin(headers: dict[str, str]) -> Origin:

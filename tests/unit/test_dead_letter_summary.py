@@ -5,7 +5,7 @@ import pytest
 from schemas.dead_letter import Origin, Original, Refusal, dead_letter
 from schemas.errors import Reason
 from sinks.dead_letter import dead_letter_frame
-from sinks.dead_letter_summary import LetterFilter, is_receipt, receipt_of, summary_of
+from sinks.dead_letter_summary import LetterFilter, Receipt, is_receipt, receipt_of, summary_of
 from sinks.messages import Message
 
 AT_MS = 1_767_225_600_000
@@ -62,6 +62,7 @@ def test_the_row_of_a_replay_that_failed_again_names_its_letter_and_its_first_ti
 def test_a_receipt_is_no_row_and_says_which_letter_it_is_of():
     headers = (
         ("dlq.receipt.of", b"0/4"),
+        ("dlq.receipt.time_ms", b"99"),
         ("__connect.errors.topic", b"x.telemetry"),
         ("__connect.errors.partition", b"3"),
         ("__connect.errors.offset", b"17"),
@@ -69,7 +70,7 @@ def test_a_receipt_is_no_row_and_says_which_letter_it_is_of():
     receipt = Message(0, 9, AT_MS, b"t0/d1", b"", headers)
     assert dead_letter_frame([filed(), receipt]).height == 1
     found = receipt_of(receipt)
-    assert (found.partition, found.letter_offset, found.origin) == (0, 4, ORIGIN)
+    assert found == Receipt(0, 4, ORIGIN, 99)
     assert receipt_of(filed()) is None
 
 
@@ -79,7 +80,8 @@ def test_no_producer_can_make_its_message_look_like_a_receipt():
 
 @pytest.mark.parametrize("text", [b"", b"4", b"0/4/5", b"-1/4", b"0/\xff", b"0/" + b"9" * 19])
 def test_a_receipt_that_cannot_be_read_counts_for_no_letter(text):
-    assert receipt_of(Message(0, 9, AT_MS, None, b"", (("dlq.receipt.of", text),))) is None
+    headers = (("dlq.receipt.of", text), ("dlq.receipt.time_ms", b"99"))
+    assert receipt_of(Message(0, 9, AT_MS, None, b"", headers)) is None
 
 
 def test_foreign_letters_without_headers_stay_apart_and_do_no_harm():
