@@ -17,6 +17,7 @@ from rich.text import Text
 from jobs.picture import svg_picture
 from jobs.query import NamedQuery, named_sql
 from schemas.errors import SettingsError
+from schemas.printable import printable
 
 LONG_TEXT_CHARS = 32
 """Text that is longer may take several lines; nothing else does."""
@@ -140,7 +141,7 @@ def header_text(name: str, widest: int) -> str:
 
 
 def cell_text(value: object, day: date | None = None) -> str:
-    """Write one value for people.
+    r"""Write one value for people; of its characters, a terminal obeys only line ends.
 
     Args:
         value: of any type; a time is UTC.
@@ -148,6 +149,8 @@ def cell_text(value: object, day: date | None = None) -> str:
 
     >>> cell_text(12345), cell_text(0.123456), cell_text(None)
     ('12,345', '0.123', '')
+    >>> print(cell_text("a key that a device chose \x1b[2J"))
+    a key that a device chose \x1b[2J
     >>> noon = datetime.fromisoformat("2026-11-22T12:00:00Z")
     >>> cell_text(noon), cell_text(noon, noon.date())
     ('2026-11-22 12:00:00', '12:00:00')
@@ -160,7 +163,9 @@ def cell_text(value: object, day: date | None = None) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return float_text(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return float_text(value)
+    return "\n".join(printable(line) for line in str(value).split("\n"))
 
 
 def float_text(value: float) -> str:
