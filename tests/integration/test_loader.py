@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 from confluent_kafka import Producer
 
+from jobs.dead_letters_replay import ReplayOptions, replay_letters
 from jobs.local_stack import LocalStack, Part
 from jobs.ports import free_port_settings
 from jobs.query import run_query
@@ -21,6 +22,7 @@ from jobs.topic_admin import admin_client, create_topics
 from schemas.records import encode_record
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
+from sinks.dead_letter_summary import LetterFilter
 from tests.integration.dying_loader import STEPS
 from tests.loader_input import WindowInput, alert, device_status
 
@@ -190,6 +192,23 @@ def test_a_bad_message_goes_to_the_dead_letters_and_its_neighbours_are_loaded(be
     ]
     bench.wait_for_rows(letters, expected)
     assert bench.ask("SELECT id FROM alert_events") == [("e1-1",)]
+
+
+def test_letters_that_are_sent_again_and_fail_again_are_rows_with_their_number_once(bench):
+    bench.produce_values(Topic.ALERTS, [(b"t0/a", b"rubbish"), (b"t0/b", b"rubbish")])
+    bench.start_loader()
+    attempts = "SELECT attempt, count() FROM dead_letters GROUP BY attempt ORDER BY attempt"
+    bench.wait_for_rows(attempts, [(0, 2)])
+    options = ReplayOptions(LetterFilter(bench.settings.kafka.topic_prefix))
+    assert replay_letters(bench.settings, options, print).sent.total() == 2
+    bench.wait_for_rows(attempts, [(0, 2), (1, 2)])
+    assert replay_letters(bench.settings, options, print).sent.total() == 2
+    bench.wait_for_rows(attempts, [(0, 2), (1, 2), (2, 2)])
+    found = bench.ask(
+        "SELECT DISTINCT tenant_claimed, schema_id, replay_of != '', first_failed_at < timestamp "
+        "FROM dead_letters WHERE attempt > 0"
+    )
+    assert found == [("t0", -1, 1, 1)]
 
 
 @pytest.mark.parametrize("step", STEPS)
