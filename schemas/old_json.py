@@ -122,7 +122,7 @@ def _frame(listed: Sequence[Listed]) -> pl.DataFrame:
             "name": pl.Series(names, dtype=pl.String),
             "value": np.array(values, np.float64),
             "timestamp": pl.Series(times, dtype=pl.Int64),
-            "tags": _tag_lists(_tags(_column(metrics, "tags"))),
+            "tags": _tag_lists(_column(metrics, "tags")),
         }
     )
 
@@ -139,17 +139,16 @@ def _kinds(column: Iterable[Any]) -> set[type]:
     return set(map(type, column))
 
 
-def _tags(tags: list[Any]) -> list[dict[str, str]]:
-    if _kinds(tags) <= {dict} and _kinds(_tag_values(tags)) <= {str}:
-        return tags
-    if not _kinds(tags) <= {dict, type(None)}:
+def _tags(written: list[Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the tags of each metric, and the text of each tag, one after the other."""
+    if not _kinds(written) <= {dict, type(None)}:
         raise _invalid("tags are not an object")
-    dicts: list[dict[str, Any]] = [{} if each is None else each for each in tags]
-    return [{key: _tag_text(tag) for key, tag in each.items() if tag is not None} for each in dicts]
-
-
-def _tag_values(tags: list[dict[str, Any]]) -> list[Any]:
-    return list(chain.from_iterable(map(dict.values, tags)))
+    tags = [{} if each is None else each for each in written] if None in written else written
+    values = list(chain.from_iterable(map(dict.values, tags)))
+    if _kinds(values) <= {str}:
+        return tags, values
+    tags = [{key: tag for key, tag in each.items() if tag is not None} for each in tags]
+    return tags, [_tag_text(tag) for each in tags for tag in each.values()]
 
 
 _TAG_TEXTS: dict[type, Callable[[Any], str]] = dict.fromkeys(
@@ -164,11 +163,12 @@ def _tag_text(tag: Any) -> str:
     return to_text(tag)
 
 
-def _tag_lists(tags: list[dict[str, str]]) -> pl.Series:
+def _tag_lists(written: list[Any]) -> pl.Series:
     """Return (key, value) lists: all tags as two flat columns, and where each metric's begin."""
+    tags, values = _tags(written)
     begins = np.zeros(len(tags) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, tags), np.int64, len(tags)), out=begins[1:])
-    keys = pa.array(chain.from_iterable(tags), pa.large_string())
-    texts = pa.array(_tag_values(tags), pa.large_string())
-    pairs = pa.StructArray.from_arrays([keys, texts], ["key", "value"])
+    columns = (list(chain.from_iterable(tags)), values)
+    texts = [pl.Series(column, dtype=pl.String).to_arrow() for column in columns]
+    pairs = pa.StructArray.from_arrays(texts, ["key", "value"])
     return pl.Series("tags", pa.LargeListArray.from_arrays(begins, pairs), dtype=TAGS_TYPE)
