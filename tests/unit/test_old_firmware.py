@@ -1,6 +1,8 @@
 """Old firmware beside new: the same columns, identity from the key, bad messages alone."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -237,3 +239,17 @@ def test_numbers_and_truth_values_in_tags_become_their_json_text_and_null_tags_v
 def test_whole_numbers_are_values_too_and_the_largest_double_is_read():
     block = decode_old([json_message(CPU | {"value": 3}, CPU | {"value": 1.7976931348623157e308})])
     assert block.items["value"].to_list() == [3.0, 1.7976931348623157e308]
+
+
+def test_the_example_of_the_readme_is_read():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)\n```", text, re.DOTALL)
+    block = decode_old([example.encode()], [b"acme/cam-7"])
+    assert block.messages.select("tenant_id", "device_id").rows() == [("acme", "cam-7")]
+    (point,) = block.items.drop("row").to_dicts()
+    assert point == {
+        "name": "temperature_c",
+        "value": 41.5,
+        "timestamp": 1_790_000_000_250,
+        "tags": [{"key": "zone", "value": "cpu"}],
+    }
