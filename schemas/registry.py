@@ -29,7 +29,8 @@ LONGEST_PAUSE_S = 4.0
 UNKNOWN_ID_KEPT_S = 30.0
 UNKNOWN_ID_MAX_COUNT = 10_000
 
-HTTP_NOT_FOUND = 404
+NO_SUCH_SCHEMA = 40403
+"""The registry's own code. A bare 404 comes from a wrong path or a proxy, and condemns nobody."""
 HTTP_SERVER_ERROR = 500
 
 Answer = TypeVar("Answer")
@@ -41,10 +42,14 @@ class SchemaRegistry:
     Args:
         url: its address, with the path of the Confluent interface.
         timeout_s: for one request.
+        unknown_id_kept_s: how long an id that the registry did not know is not asked for again.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, unknown_id_kept_s: float = UNKNOWN_ID_KEPT_S
+    ) -> None:
         self._url = url
+        self._unknown_id_kept_s = unknown_id_kept_s
         # Our own retries name the fate; the client's would multiply with them.
         self._client = SchemaRegistryClient({"url": url, "timeout": timeout_s, "max.retries": 0})
         self._schemas: dict[int, Schema] = {}
@@ -110,8 +115,9 @@ class SchemaRegistry:
         try:
             registered = self._ask(lambda: self._client.get_schema(schema_id))
         except SchemaRegistryError as error:
-            if error.http_status_code != HTTP_NOT_FOUND:
-                raise Unavailable(f"schema registry at {self._url}: {error}") from error
+            if error.error_code != NO_SUCH_SCHEMA:
+                cause = f"{_one_line(error)}; is registry.url right?"
+                raise Unavailable(f"schema registry at {self._url}: {cause}") from error
             self._remember_unknown(schema_id)
         else:
             self._schemas[schema_id] = _avro_schema(registered.schema_str or "")
@@ -119,7 +125,7 @@ class SchemaRegistry:
     def _remember_unknown(self, schema_id: int) -> None:
         if len(self._unknown_until_s) >= UNKNOWN_ID_MAX_COUNT:
             self._unknown_until_s.clear()  # random ids must not fill the memory
-        self._unknown_until_s[schema_id] = time.monotonic() + UNKNOWN_ID_KEPT_S
+        self._unknown_until_s[schema_id] = time.monotonic() + self._unknown_id_kept_s
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """Ask, again after a pause when there is no answer.
@@ -139,8 +145,9 @@ class SchemaRegistry:
     def _ask_once(self, question: Callable[[], Answer]) -> Answer:
         try:
             return question()
-        except TransportError as error:
-            cause = _one_line(str(error))
+        except (TransportError, ValueError) as error:
+            # A ValueError is an answer that is no JSON: whoever answers there is no registry.
+            cause = _one_line(error)
             raise Unavailable(f"schema registry at {self._url}: {cause}") from error
         except SchemaRegistryError as error:
             if error.http_status_code >= HTTP_SERVER_ERROR:
