@@ -12,7 +12,7 @@ LOCKS := requirements/bootstrap.lock requirements/all.lock docker/jars.lock
 UV := $(BIN)/uv --quiet
 COMPILE := $(UV) pip compile --no-header --generate-hashes --python-version 3.11
 
-.PHONY: help setup jars lock format check test demo bench chaos clean
+.PHONY: help setup jars lock format check test fuzz demo bench chaos clean
 
 help: ## list the commands
 	@echo "Fleetpulse: make COMMAND"
@@ -60,6 +60,9 @@ check: setup ## lint, formatting, types, and whether a schema has changed in a w
 
 test: setup ## every test: unit, tidy, flink, simulation, integration
 	$(BIN)/pytest tests $(PACKAGES)
+
+fuzz: setup ## a million mutated messages on the codec, about half an hour; not in `make test`
+	POLARS_MAX_THREADS=1 RUST_BACKTRACE=0 $(BIN)/python -m tests.codec_fuzz 2>/dev/null
 
 demo: setup ## the whole engine with a simulated fleet, live; DEMO_SECONDS=60 ends by itself
 	@exec $(BIN)/fleetpulse demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
