@@ -117,12 +117,13 @@ class _Run:
         batch: list[Replay] = []
         size_bytes = 0
         for replay in self._replays():
-            is_full = len(batch) == BATCH_MAX_COUNT
-            if batch and (is_full or size_bytes + replay.size_bytes > BATCH_MAX_BYTES):
+            added_bytes = replay.size_bytes
+            is_full = len(batch) == BATCH_MAX_COUNT or size_bytes + added_bytes > BATCH_MAX_BYTES
+            if batch and is_full:
                 yield batch
                 batch, size_bytes = [], 0
             batch.append(replay)
-            size_bytes += replay.size_bytes
+            size_bytes += added_bytes
         if batch:
             yield batch
 

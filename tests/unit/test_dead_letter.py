@@ -3,6 +3,8 @@
 import hashlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.dead_letter import (
     HEADER_MAX_COUNT,
@@ -12,11 +14,15 @@ from schemas.dead_letter import (
     Origin,
     Original,
     Refusal,
+    cause_headers,
     dead_letter,
+    is_reserved,
 )
 from schemas.errors import Reason
 from schemas.records import wire_header
 from schemas.topics import DEAD_LETTER_MAX_BYTES
+from sinks.dead_letter_summary import is_receipt, summary_of
+from sinks.messages import Message
 
 ORIGIN = Origin("windows", 3, 17)
 REFUSAL = Refusal("fleetpulse-loader", "VALUE_CONVERTER", Reason.AVRO_INVALID, "EOFError")
@@ -183,3 +189,48 @@ def test_a_detail_is_one_line_of_limited_length():
 def test_a_time_that_no_calendar_has_does_no_harm(at_ms):
     assert letter(at_ms=at_ms).timestamp_ms == at_ms
     assert len(headers_of(at_ms=at_ms)["dlq.first_failed_at"]) == 24
+
+
+OUR_NAMES = (
+    "dlq.attempt",
+    "dlq.first_failed_at",
+    "dlq.replay.of",
+    "dlq.receipt.of",
+    "dlq.truncated",
+    "dlq.reason",
+    "__connect.errors.topic",
+    "__connect.errors.offset",
+)
+HEADERS = st.lists(
+    st.tuples(
+        st.one_of(st.sampled_from(OUR_NAMES), st.text(max_size=8)),
+        st.one_of(
+            st.sampled_from([b"2", b"2026-01-01T00:00:00.000Z", b"dead-letters/0/4", b"0/4"]),
+            st.binary(max_size=8),
+        ),
+    ),
+    max_size=100,
+)
+
+
+@given(key=st.none() | st.binary(), value=st.none() | st.binary(), headers=HEADERS)
+def test_whatever_a_producer_sends_its_letter_tells_the_truth(key, value, headers):
+    made = letter(key, value, headers)
+    found = dict(made.headers)
+    assert {name: found[name].decode() for name in cause_headers(ORIGIN, REFUSAL)} == (
+        cause_headers(ORIGIN, REFUSAL)
+    )
+    assert (made.key, made.value) == (key, value)
+    foreign = [pair for pair in headers if not is_reserved(pair[0])]
+    kept = [pair for pair in made.headers if not is_reserved(pair[0])]
+    assert kept == foreign[:HEADER_MAX_COUNT]
+    filed = Message(0, 4, AT_MS, made.key, made.value, made.headers)
+    assert not is_receipt(filed)
+    summary = summary_of(filed)
+    assert (summary.origin, summary.reason) == (ORIGIN, "avro_invalid")
+    assert not summary.is_truncated
+    is_replay = ("dlq.replay.of", b"dead-letters/0/4") in headers
+    assert summary.attempt == 0 or is_replay
+    kept_of_replay = 3 if is_replay else 0
+    dropped = int(found.get("dlq.headers.dropped", b"0"))
+    assert 0 <= len(headers) - len(kept) - dropped <= kept_of_replay
