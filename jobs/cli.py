@@ -113,7 +113,7 @@ def down(context: typer.Context) -> None:
 def status(context: typer.Context) -> None:
     """Show the stack's processes, ports, jobs, topics and how far their readers are behind.
 
-    Exit code 1 when a process of the stack has ended.
+    Exit code 1 when a process of the stack has ended or a job has failed; the job's cause is told.
 
     Example: fleetpulse status
     """
@@ -208,7 +208,7 @@ def load(context: typer.Context) -> None:
 def query(
     context: typer.Context,
     question: Annotated[
-        list[str], typer.Argument(help="fleet, alerts, groups, device ID, or one SELECT.")
+        list[str], typer.Argument(help="fleet, alerts, groups, accounts, device ID, or one SELECT.")
     ],
     output: Annotated[
         str, typer.Option("--format", help="table, json (one object a line), csv or svg.")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from jobs.live_figures import SEVERITIES, PointCounts
 from jobs.live_texts import process_name
-from jobs.stored_figures import DEAD_LETTERS_SQL, EPISODES_SQL, POINTS_SQL, Ask
+from jobs.stored_figures import DEAD_LETTERS_SQL, EPISODES_SQL, MISSING_SQL, POINTS_SQL, Ask
 
 BOOKS_NAME = "simulator.json"
 MEBIBYTE = 1024 * 1024
@@ -40,12 +40,14 @@ class StoredReport:
         window_counts: windows of each scope.
         episode_counts: alert episodes that reached a severity.
         dead_letter_count: messages that were rejected.
+        missing_count: messages and points that the account misses; it must be 0.
     """
 
     points_of_scope: Mapping[str, PointCounts]
     window_counts: Mapping[str, int]
     episode_counts: Mapping[str, int]
     dead_letter_count: int
+    missing_count: int
 
     @property
     def points(self) -> PointCounts:
@@ -81,6 +83,7 @@ def stored_report(ask: Ask) -> StoredReport:
         window_counts=windows,
         episode_counts=dict(episodes.iter_rows()),
         dead_letter_count=ask(DEAD_LETTERS_SQL).item(),
+        missing_count=ask(MISSING_SQL).item(),
     )
 
 
@@ -137,6 +140,7 @@ def stored_lines(stored: StoredReport) -> list[str]:
         f"windows   {windows or 'none'}",
         f"alerts    {alerts or 'none'} (episodes that reached the severity)",
         f"rejected  {stored.dead_letter_count:,} messages",
+        f"account   {stored.missing_count:,} messages and points were read and are told nowhere",
     ]
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from jobs.flink_cluster import running_jobs
+from jobs.job_failures import JobState, job_states
 from jobs.process_records import ProcessStatus
 from jobs.settings import Settings
 from jobs.stack_end import stack_processes
@@ -16,7 +17,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def print_status(settings: Settings) -> bool:
-    """Print the state of every part; say whether every process of the stack is alive."""
+    """Print the state of every part; say whether every process is alive and no job has failed."""
     console = Console()
     processes = stack_processes(settings)
     if not processes:
@@ -24,10 +25,15 @@ def print_status(settings: Settings) -> bool:
         return True
     console.print(process_table(processes))
     console.print(_ports_table(settings))
-    console.print(_jobs_table(settings))
+    jobs = _jobs(settings)
+    console.print(_jobs_table(jobs))
+    for job in jobs:
+        if job.is_failed:
+            # Not in the table: a line that names the cure must not be cut.
+            console.print(Text(f"{job.name} has failed: {job.cause}", "red"), soft_wrap=True)
     for table in _kafka_tables(settings):
         console.print(table)
-    return all(process.is_alive for process in processes)
+    return all(process.is_alive for process in processes) and not any(job.is_failed for job in jobs)
 
 
 def process_table(processes: Iterable[ProcessStatus]) -> Table:
@@ -48,14 +54,18 @@ def _ports_table(settings: Settings) -> Table:
     return table
 
 
-def _jobs_table(settings: Settings) -> Table:
-    table = _table("job", "state")
+def _jobs(settings: Settings) -> list[JobState]:
     try:
-        jobs = running_jobs(settings)
+        return job_states(settings)
     except Unavailable as error:
-        jobs = {str(error): "unknown"}
-    for name, state in jobs.items():
-        table.add_row(name, f"[{'green' if state == 'RUNNING' else 'red'}]{state}[/]")
+        return [JobState(str(error), "unknown")]
+
+
+def _jobs_table(jobs: Iterable[JobState]) -> Table:
+    table = _table("job", "state")
+    for job in jobs:
+        color = "green" if job.state == "RUNNING" else "red"
+        table.add_row(job.name, f"[{color}]{job.state}[/]")
     return table
 
 

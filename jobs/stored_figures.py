@@ -43,6 +43,7 @@ EPISODES_SQL = """
 SELECT severity, uniqExact(episode_id) AS episodes FROM v_alert_events
 WHERE status = 'firing' GROUP BY severity"""
 
+MISSING_SQL = "SELECT sum(missing) AS missing FROM v_accounts"
 DEAD_LETTERS_SQL = "SELECT count() AS messages FROM dead_letters FINAL"
 
 

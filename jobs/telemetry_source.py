@@ -50,7 +50,7 @@ def create_raw_source(
             log_topic string metadata from 'topic' virtual,
             log_partition int metadata from 'partition' virtual,
             log_offset bigint metadata from 'offset' virtual,
-            log_headers map<string, bytes> metadata from 'headers' virtual
+            log_headers map<string not null, bytes> metadata from 'headers' virtual
         ) with (
             'connector' = 'kafka',
             {_topic_option(settings, topic, has_tenant_topics=has_tenant_topics)},

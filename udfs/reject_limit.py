@@ -134,16 +134,16 @@ def excess_text(excess: Excess) -> str:
 
     >>> print(excess_text(Excess("telemetry", 3, 100, 51, 101, "avro_invalid")))
     telemetry partition 3, offset 100: 51 of the last 101 messages were rejected, most of them as \
-avro_invalid; cure: mend their producer or the schema registry, look at `fleetpulse dead-letters \
-list`, then `fleetpulse submit`; to let so many pass raise dead_letters.max_ratio or \
+avro_invalid; cure: mend their producer or the schema registry (`fleetpulse dead-letters list` \
+shows earlier ones), then `fleetpulse submit`; to let so many pass raise dead_letters.max_ratio or \
 dead_letters.max_consecutive
     """
     return (
         f"{excess.topic} partition {excess.partition}, offset {excess.offset}: "
         f"{excess.rejected_count:,} of the last {excess.message_count:,} messages were rejected, "
-        f"most of them as {excess.reason}; cure: mend their producer or the schema registry, "
-        "look at `fleetpulse dead-letters list`, then `fleetpulse submit`; to let so many pass "
-        "raise dead_letters.max_ratio or dead_letters.max_consecutive"
+        f"most of them as {excess.reason}; cure: mend their producer or the schema registry "
+        "(`fleetpulse dead-letters list` shows earlier ones), then `fleetpulse submit`; "
+        "to let so many pass raise dead_letters.max_ratio or dead_letters.max_consecutive"
     )
 
 

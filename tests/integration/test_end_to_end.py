@@ -11,14 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import NewTopic
 
 from benchmarks.fleet_faults import MINUTE_MS, FaultPlan
 from benchmarks.simulator import run_simulation
 from jobs.local_stack import LocalStack
 from jobs.ports import free_port_settings
-from jobs.query import run_query
+from jobs.process_records import end_processes, read_records
 from jobs.settings import Settings
-from schemas.topics import CLOCK_TENANT_ID, Topic
+from jobs.topic_admin import admin_client
+from schemas.dead_letter import REPLAY_OF
+from schemas.topics import CLOCK_TENANT_ID, Topic, topic_name
+from tests.integration.account_reading import expected_account, served_metric, stored_account
+from tests.integration.poison import TENANT_WITH_TOPIC, PoisonSender, letter_of, told_by
+from tests.integration.stored_rows import (
+    JUDGED_TYPES,
+    alerts_in_table,
+    judged,
+    windows_in_table,
+)
 from tests.integration.topic_reading import Message, read_topic
 from tests.oracle.alerts_oracle import (
     Contact,
@@ -39,9 +50,9 @@ DEADLINE_S = 240.0
 """For one step; a machine that is busy with other work takes long to start Python workers."""
 POLL_INTERVAL_S = 2.0
 DEVICE_COUNT = 60
+REPLAYED_COUNT = 3
 DEVICE_WINDOW_S, GROUP_WINDOW_S = 20, 5
 RULES = OfflineRules(warning_after_ms=6_000, critical_after_ms=20_000, resolve_hold_ms=5_000)
-JUDGED_TYPES = ("fleetpulse.alert.device-offline", "fleetpulse.alert.fleet-offline")
 
 # A minute at speed 30 is half an hour of simulated time.
 FAULTS = FaultPlan(
@@ -60,24 +71,6 @@ FAULTS = FaultPlan(
     resend_ratio=0.1,
     nan_ratio=0.2,
 )
-
-WINDOWS_SQL = """
-    SELECT tenant_id, scope, nullIf(device_id, '') AS device_id, deployment_group, model_version,
-        metric, toUnixTimestamp64Milli(window_start) AS start_ms, window_ms,
-        sum(count) AS points, toString(sum(sum_fixed)) AS total,
-        toString(sum(sum_sq_fixed)) AS squares, min(min) AS smallest, max(max) AS largest,
-        sumMap(histogram) AS bins, sum(nan_count) AS nan, sum(out_of_range_count) AS out_of_range,
-        sum(skewed_count) AS skewed, sum(duplicate_count) AS duplicates
-    FROM windows GROUP BY tenant_id, scope, device_id, deployment_group, model_version, metric,
-        start_ms, window_ms"""
-
-ALERTS_SQL = """
-    SELECT DISTINCT id, type, tenant_id, subject, dedup_key, episode_id, seq, status, severity,
-        toUnixTimestamp64Milli(time) AS time, toUnixTimestamp64Milli(starts_at) AS starts_at,
-        toUnixTimestamp64Milli(ends_at) AS ends_at, notify, channels, suppressed_by,
-        toUnixTimestamp64Milli(last_seen) AS last_seen, blind_seconds, monitored_count,
-        offline_count
-    FROM alert_events"""
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +91,21 @@ def stack(tmp_path_factory):
         yield running
 
 
-def test_windows_and_alerts_are_those_of_the_oracle(stack):
+def test_every_row_is_that_of_the_oracle_and_every_message_is_accounted_for(stack):
     settings = stack.settings
-    sent = run_simulation(settings, duration_s=SENDING_S, faults=FAULTS)
+    create_tenant_topic(settings)
+    with PoisonSender(settings) as poison:
+        sent = run_simulation(settings, duration_s=SENDING_S, faults=FAULTS)
     # The fleet has gone and only the clock goes on: when nearly everybody is offline, we look.
-    wait_for(lambda: offline_count(settings) > DEVICE_COUNT * 3 // 4, "fleet that is offline")
-    telemetry = read_topic(settings, Topic.TELEMETRY)
-    reported = [m for m in telemetry if m.record["tenant_id"] != CLOCK_TENANT_ID]
-    assert len(reported) == sent.messages
-    assert sum(len(m.record["points"]) for m in reported) == sent.points
+    wait_for(lambda: len(offline_devices(settings)) > DEVICE_COUNT * 3 // 4, "offline fleet")
+    # An old message that is sent again does not bring a silent device back.
+    for device_id in sorted(offline_devices(settings))[:REPLAYED_COUNT]:
+        poison.send_replay(settings.fleet.tenant_id, device_id)
+    rejected = {m.place: letter_of(m) for m in poison.sent if m.reason is not None}
+    telemetry, tenants_own = read_telemetry(settings, rejected)
+    assert_is_what_was_sent(telemetry, sent)
     expected_windows = windows_of(
-        [LogEntry(m.at_ms, m.partition, m.offset, m.record) for m in telemetry],
+        [LogEntry(m.at_ms, m.partition, m.offset, m.record) for m in telemetry + tenants_own],
         device_window_ms=DEVICE_WINDOW_S * 1000,
         group_window_ms=GROUP_WINDOW_S * 1000,
     )
@@ -118,6 +115,76 @@ def test_windows_and_alerts_are_those_of_the_oracle(stack):
     assert_becomes(lambda: alerts_on_topic(settings, end_ms), expected_alerts)
     assert_becomes(lambda: alerts_in_table(settings, end_ms), expected_alerts)
     assert_becomes(lambda: windows_in_table(settings), expected_windows)
+    assert_becomes(lambda: letters_by_place(settings), rejected)
+    end_clock(stack)
+    assert_account_balances(settings, rejected)
+
+
+def create_tenant_topic(settings: Settings) -> None:
+    """Create a tenant's own topic while the jobs run; they find it by themselves."""
+    name = f"{topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)}.{TENANT_WITH_TOPIC}"
+    topic = NewTopic(name, num_partitions=2, config={"message.timestamp.type": "LogAppendTime"})
+    admin_client(settings.kafka).create_topics([topic])[name].result()
+
+
+def read_telemetry(settings: Settings, rejected: dict[Any, Any]) -> tuple[list[Message], ...]:
+    """Return the good messages of the shared topic and of the tenant's own."""
+    shared = topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)
+    logs = {
+        shared: read_topic(settings, Topic.TELEMETRY),
+        f"{shared}.{TENANT_WITH_TOPIC}": read_topic(settings, Topic.TELEMETRY, TENANT_WITH_TOPIC),
+    }
+    return tuple(
+        [m for m in log if (name, m.partition, m.offset) not in rejected]
+        for name, log in logs.items()
+    )
+
+
+def assert_is_what_was_sent(telemetry: list[Message], sent: Any) -> None:
+    reported = [
+        m
+        for m in telemetry
+        if m.record["tenant_id"] != CLOCK_TENANT_ID and REPLAY_OF not in m.headers
+    ]
+    assert len(reported) == sent.messages
+    assert sum(len(m.record["points"]) for m in reported) == sent.points
+
+
+def letters_by_place(settings: Settings) -> dict[Any, Any]:
+    """Return what the dead letters say by where their originals are; each may be there once."""
+    letters: dict[Any, Any] = {}
+    for message in read_topic(settings, Topic.DEAD_LETTERS):
+        told = told_by(message)
+        topic, partition, offset = (text.decode() for text in told["origin"])
+        place = (topic, int(partition), int(offset))
+        assert place not in letters
+        letters[place] = told
+    return letters
+
+
+def end_clock(stack: LocalStack) -> None:
+    """End the ticks, so that the log has an end that the account can reach."""
+    (clock,) = [record for record in read_records(stack.run_dir) if record.name == "clock"]
+    end_processes([clock], grace_s=20.0)
+
+
+def assert_account_balances(settings: Settings, rejected: dict[Any, Any]) -> None:
+    """Check each partition's account against the log, and what is shown of it."""
+    shared = topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)
+    logs = {
+        shared: read_topic(settings, Topic.TELEMETRY),
+        f"{shared}.{TENANT_WITH_TOPIC}": read_topic(settings, Topic.TELEMETRY, TENANT_WITH_TOPIC),
+    }
+    expected = expected_account(logs, rejected)
+    for (topic, partition), row in expected.items():
+        offsets = [m.offset for m in logs[topic] if m.partition == partition]
+        assert row["messages_read"] == max(offsets) + 1
+        assert row["missing"] == 0
+    assert_becomes(lambda: stored_account(settings), expected)
+    read_count = sum(row["messages_read"] for row in expected.values())
+    assert served_metric(settings, "fleetpulse_messages_total", 'outcome="read"') == read_count
+    assert served_metric(settings, "fleetpulse_rejected_total", 'unit="message"') == len(rejected)
+    wait_for(lambda: served_metric(settings, "fleetpulse_account_missing") == 0, "balance")
 
 
 def assert_covers_the_faults(
@@ -139,7 +206,7 @@ def settled_alerts(telemetry: list[Message], devices: list[Message]) -> tuple[di
     log: list[Entry] = [registration(m) for m in devices]
     for m in telemetry:
         place, r = (m.at_ms, m.partition, m.offset), m.record
-        if r["tenant_id"] == CLOCK_TENANT_ID:
+        if r["tenant_id"] == CLOCK_TENANT_ID or REPLAY_OF in m.headers:
             log.append(Tick(*place))
         else:
             identity = (r["tenant_id"], r["device_id"], r["boot_id"], r["sequence"])
@@ -164,28 +231,6 @@ def alerts_on_topic(settings: Settings, end_ms: int) -> dict[str, Any]:
             alert = judged(message.record)
             assert alerts.setdefault(alert["id"], alert) == alert
     return alerts
-
-
-def alerts_in_table(settings: Settings, end_ms: int) -> dict[str, Any]:
-    alerts = {}
-    for row in run_query(settings, ALERTS_SQL).iter_rows(named=True):
-        counts = {"monitored": row["monitored_count"], "offline": row["offline_count"]}
-        if row["type"] in JUDGED_TYPES and row["time"] < end_ms:
-            is_fleet = counts["monitored"] is not None
-            alerts[row["id"]] = judged(row | {"counts": counts if is_fleet else None})
-    return alerts
-
-
-def judged(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that the log decides."""
-    names = (
-        "id", "type", "tenant_id", "subject", "dedup_key", "episode_id", "seq", "time", "status",
-        "severity", "starts_at", "ends_at", "last_seen", "notify", "channels", "suppressed_by",
-        "blind_seconds",
-    )  # fmt: skip
-    counts = record["counts"]
-    told = None if counts is None else {n: counts[n] for n in ("monitored", "offline")}
-    return {name: record[name] for name in names} | {"counts": told}
 
 
 def assert_becomes(read: Callable[[], dict[Any, Any]], expected: dict[Any, Any]) -> None:
@@ -216,37 +261,13 @@ def fields_of(row: Any) -> dict[str, Any]:
     return vars(row) if isinstance(row, WindowRow) else row
 
 
-def offline_count(settings: Settings) -> int:
-    """Return how many devices are offline by the alerts so far."""
+def offline_devices(settings: Settings) -> set[str]:
+    """Return the devices that are offline by the alerts so far."""
     latest: dict[str, str] = {}
     for message in read_topic(settings, Topic.ALERTS):
         if message.record["subject"].startswith("device/"):
             latest[message.record["subject"]] = message.record["status"]
-    return sum(status == "firing" for status in latest.values())
-
-
-def windows_in_table(settings: Settings) -> dict[WindowKey, WindowRow]:
-    rows = {}
-    for r in run_query(settings, WINDOWS_SQL).iter_rows(named=True):
-        key = WindowKey(
-            r["tenant_id"], r["scope"], r["device_id"], r["deployment_group"], r["model_version"],
-            r["metric"], r["start_ms"], r["window_ms"],
-        )  # fmt: skip
-        bins, counts = r["bins"].values() if isinstance(r["bins"], dict) else r["bins"]
-        assert key not in rows
-        rows[key] = WindowRow(
-            count=r["points"],
-            sum_fixed=int(r["total"]),
-            sum_sq_fixed=int(r["squares"]),
-            min=r["smallest"],
-            max=r["largest"],
-            histogram=Counter(dict(zip(bins, counts, strict=True))),
-            nan_count=r["nan"],
-            out_of_range_count=r["out_of_range"],
-            skewed_count=r["skewed"],
-            duplicate_count=r["duplicates"],
-        )
-    return rows
+    return {name.removeprefix("device/") for name, status in latest.items() if status == "firing"}
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

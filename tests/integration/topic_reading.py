@@ -1,6 +1,7 @@
-"""Topics read back as the broker has them: append times, offsets, decoded records."""
+"""Topics read back as the broker has them: append times, offsets, bytes, decoded records."""
 
 import time
+from functools import cached_property
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -13,17 +14,30 @@ DEADLINE_S = 60.0
 
 
 class Message:
-    """One message as the broker has it."""
+    """One message as the broker has it; its record is decoded when it is asked for."""
 
     def __init__(self, message: Any, topic: Topic) -> None:
+        self.topic = topic
         self.at_ms = message.timestamp()[1]
         self.partition, self.offset = message.partition(), message.offset()
-        self.key = message.key().decode()
-        self.record = None if message.value() is None else decode_record(topic, message.value())
+        self.raw_key: bytes | None = message.key()
+        self.value: bytes | None = message.value()
+        self.headers: dict[str, bytes] = dict(message.headers() or [])
+
+    @property
+    def key(self) -> str:
+        """Return the key as text; it must have one."""
+        assert self.raw_key is not None
+        return self.raw_key.decode()
+
+    @cached_property
+    def record(self) -> Any:
+        """Return the decoded value; None for a tombstone."""
+        return None if self.value is None else decode_record(self.topic, self.value)
 
 
-def read_topic(settings: Settings, topic: Topic) -> list[Message]:
-    """Read a topic from its beginning to its present end."""
+def read_topic(settings: Settings, topic: Topic, tenant_id: str | None = None) -> list[Message]:
+    """Read a topic, or a tenant's own, from its beginning to its present end."""
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka.bootstrap_servers,
@@ -34,16 +48,21 @@ def read_topic(settings: Settings, topic: Topic) -> list[Message]:
         }
     )
     name = topic_name(topic, settings.kafka.topic_prefix)
+    name = name if tenant_id is None else f"{name}.{tenant_id}"
     try:
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
-        ends = {
-            p: consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1]
-            for p in partitions
-        }
-        consumer.assign([TopicPartition(name, p, 0) for p in partitions])
+        ends = _ends(consumer, name)
+        consumer.assign([TopicPartition(name, p, 0) for p in ends])
         return _read_until(consumer, name, topic, ends)
     finally:
         consumer.close()
+
+
+def _ends(consumer: Consumer, name: str) -> dict[int, int]:
+    partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+    return {
+        p: consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1]
+        for p in partitions
+    }
 
 
 def _read_until(consumer: Consumer, name: str, topic: Topic, ends: dict[int, int]) -> list[Message]:

@@ -11,7 +11,7 @@ FOUND = PointCounts(aggregated=950, duplicate=40, nan=10)
 
 def report(**scopes: PointCounts) -> StoredReport:
     points = {"device": FOUND, "group": FOUND, "tenant": FOUND} | scopes
-    return StoredReport(points, {"device": 10_000, "tenant": 20}, {"warning": 3}, 0)
+    return StoredReport(points, {"device": 10_000, "tenant": 20}, {"warning": 3}, 0, 0)
 
 
 def test_every_point_is_found_as_what_it_was_sent():
@@ -35,12 +35,12 @@ def test_scopes_that_differ_are_noticed():
 
 
 def test_a_scope_without_windows_is_noticed():
-    without = StoredReport({"device": FOUND}, {}, {}, 0)
+    without = StoredReport({"device": FOUND}, {}, {}, 0, 0)
     assert not adds_up(SENT, without)
 
 
 def test_an_empty_table_is_reported_and_not_divided_by():
-    nothing = StoredReport({}, {}, {}, 0)
+    nothing = StoredReport({}, {}, {}, 0, 0)
     assert stored_lines(nothing)[0] == "windows   none"
     assert not adds_up(SENT, nothing)
 
