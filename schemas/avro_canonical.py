@@ -8,8 +8,8 @@ suspect; and the size of every field says where each union index lies, so that i
     sizes:  tenant_id 5 | device_id 8 | boot_id 1 + 9 | ...      sum == bytes of the datum?
     places: 0             5             13: is this byte 2?      (0: null, 2: the other branch)
 
-What is suspect may still be valid (padded numbers, arrays in several blocks): the strict reader
-decides about it.
+An array of more items than the strict reader allows is suspect too. What is suspect may be valid
+(padded numbers, arrays in several blocks): the strict reader decides about it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.avro_shapes import other_branch
+from schemas.avro_strict import ARRAY_MAX_ITEMS
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -28,6 +29,8 @@ Sizes = Integers | int
 """One for each value, or the one that all of them have."""
 
 FIXED_SIZES = {"float": 4, "double": 8}
+SIZE_OF_NONE = 1 << 40
+"""Added where there are too many items: no datum has such a size."""
 VARINT_LIMITS = np.array([1 << (7 * size) for size in range(1, 10)], np.uint64)
 """The first number that needs one byte more."""
 
@@ -92,7 +95,7 @@ def _leaf_sizes(plain: Any, column: pl.Series) -> Sizes:
 
 def _array_sizes(item: Any, column: pl.Series) -> Sizes:
     counts = _counts(column.list.len())
-    sizes = varint_sizes(counts)
+    sizes = varint_sizes(counts) + SIZE_OF_NONE * (counts > ARRAY_MAX_ITEMS)
     filled = np.flatnonzero(counts)
     if len(filled) == 0:
         return sizes

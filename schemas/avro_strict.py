@@ -15,6 +15,9 @@ from schemas.avro_columns import columns_of
 
 Read = Callable[[bytes, int], tuple[Any, int]]
 
+ARRAY_MAX_ITEMS = 20_000
+"""Twice the points that a message may have: one message must not keep a worker busy."""
+
 LONG_BITS = 64
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 LARGEST_BYTE_OF_ONE = 0x7F
@@ -186,7 +189,8 @@ def _array_reader(read_item: Read) -> Read:
             if count < 0:  # then the block's size in bytes comes before its items
                 size, at = _long(datum, at)
                 count, block_end = -count, at + size
-            # The vetted schema has no items of zero bytes, so this ends with the datum.
+            if len(items) + count > ARRAY_MAX_ITEMS:
+                raise NotADatum(f"an array has over {ARRAY_MAX_ITEMS} items")
             for _ in range(count):
                 item, at = read_item(datum, at)
                 items.append(item)

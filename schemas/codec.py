@@ -81,9 +81,10 @@ def decode_messages(
             for index, detail in read.refused
         ]
         tables.append(_reader_tables(shape, resolution, read.records, rows))
+    items = [items for _, items in tables]
     return DecodedBlock(
         _in_row_order([messages for messages, _ in tables], shape.fields),
-        _in_row_order([items for _, items in tables], shape.item_fields),
+        pl.DataFrame() if shape.items_name is None else _in_row_order(items, shape.item_fields),
         sorted(rejected, key=lambda message: message.row),
     )
 
@@ -141,8 +142,6 @@ def _reader_tables(
 
 
 def _in_row_order(tables: list[pl.DataFrame], fields: Sequence[FieldShape]) -> pl.DataFrame:
-    if not fields:
-        return pl.DataFrame()
     if not tables:
         return pl.DataFrame(schema={"row": pl.UInt32} | {f.name: f.dtype for f in fields})
     if len(tables) == 1:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.avro_columns import column_type, columns_of
 from schemas.avro_shapes import plain_schema
-from schemas.avro_strict import NotADatum, read_datum, strict_reader
+from schemas.avro_strict import ARRAY_MAX_ITEMS, NotADatum, read_datum, strict_reader
 from schemas.block_reader import INDEX, BlockReader
 
 LEAVES = {
@@ -284,3 +284,13 @@ def test_an_unread_field_of_a_wide_union_costs_its_block_nothing_but_time():
     rows, refused = read_of(schema, datums)
     assert refused == []
     assert rows == {index: {"before": "b", "items": [1]} for index in range(3)}
+
+
+@pytest.mark.parametrize("neighbour_count", [0, 3])
+def test_an_array_of_too_many_items_is_refused_together_and_alone(neighbour_count):
+    schema = schema_with(LONGS)
+    good = encoded(schema, {"before": "x", "field": [1] * ARRAY_MAX_ITEMS, "items": [7]})
+    bad = encoded(schema, {"before": "x", "field": [1] * (ARRAY_MAX_ITEMS + 1), "items": [7]})
+    rows, refused = read_of(schema, [good] * neighbour_count + [bad])
+    assert list(rows) == list(range(neighbour_count))
+    assert refused == [neighbour_count]
