@@ -7,7 +7,8 @@ import polars as pl
 import xxhash
 
 from udfs.accounts import Entry, shard_entries
-from udfs.dedup import NO_SEQUENCE, DedupShard, mark_duplicates
+from udfs.dedup import NO_SEQUENCE, SentBatches, mark_duplicates
+from udfs.dedup_state import DedupShard
 from udfs.windows import WindowPolicy, point_cells, window_deltas
 
 
@@ -31,10 +32,13 @@ def on_batches(
         points: their points.
         policy: of the windows.
     """
-    sequences = batches["sequence"].fill_null(NO_SEQUENCE).to_numpy()
-    state, is_duplicate = mark_duplicates(
-        state, _boot_keys(batches), sequences, batches["append_time_ms"].to_numpy()
+    sent = SentBatches(
+        keys=_boot_keys(batches),
+        sequences=batches["sequence"].fill_null(NO_SEQUENCE).to_numpy(),
+        append_time_ms=batches["append_time_ms"].to_numpy(),
+        partitions=batches["partition"].to_numpy(),
     )
+    state, is_duplicate = mark_duplicates(state, sent)
     marked = batches.with_columns(is_duplicate=pl.Series(is_duplicate, dtype=pl.Boolean))
     cells = point_cells(marked, points, policy)
     return AggregateStep(state, window_deltas(marked, cells, policy), shard_entries(marked, cells))

@@ -13,7 +13,7 @@ from schemas.errors import RejectLimitExceeded
 from udfs.accounts import Entry, account_message, read_entries, rejected_entries
 from udfs.aggregate import on_batches
 from udfs.dead_letters import dead_letters
-from udfs.dedup import dedup_from_bytes, empty_dedup
+from udfs.dedup_state import dedup_from_bytes, empty_dedup
 from udfs.frame_bytes import unpack_frames
 from udfs.reject_limit import RejectLimitState, excess_text, on_judged
 from udfs.reject_policy import RejectPolicy

@@ -1,14 +1,15 @@
 """Duplicate batches: each (device, boot, sequence) counts once, whatever is sent again.
 
-A device numbers the batches of one boot. Per boot we keep the highest sequence seen and one bit for
-each of the 1,024 sequences up to it:
+A device numbers the batches of one boot. Of each boot the last 1,024 sequences are remembered for a
+day after it was last heard. The verdict about a message depends on its own log alone:
 
-    sequence    highest-1023 ............ highest-1  highest
-    bit            1023      ............     1         0        1 = seen
+    too old     its sequence is over 1,023 below the highest before it: it cannot be judged, and is
+                accepted. A device that was dark for days and sends its newest batch first must not
+                lose the old ones; a copy that comes over 1,024 batches late has not been seen.
+    forgotten   its boot was not heard for over a day before it: the boot begins anew.
+    duplicate   the sequence was seen before; the first time it counts.
 
-A sequence below the bitmap cannot be judged and is accepted: a device that was dark for days and
-sends its newest batch first must not lose the old ones, while a copy that arrives over 1,024
-batches late has not been seen in the field. Boots that were not heard for a day are forgotten.
+However a log is cut into blocks, the verdicts are the same.
 """
 
 from dataclasses import dataclass
@@ -16,165 +17,190 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
+from udfs.dedup_state import BITMAP_BITS, BITMAP_WORDS, Bitmaps, Boots, DedupShard, Keys, Longs
 
-STATE_VERSION = 1
-BITMAP_WORDS = 16
-BITMAP_BITS = 64 * BITMAP_WORDS
 FORGET_AFTER_MS = 24 * 60 * 60 * 1000
 NO_SEQUENCE = -1
 
-Keys: TypeAlias = npt.NDArray[np.uint64]
-Longs: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class DedupShard:
-    """What one shard remembers, one row per (device, boot), sorted by key.
+class SentBatches:
+    """The batches of a block, in the order of their partition's log.
 
     Args:
-        keys: hash of tenant, device and boot, shape (n,), ascending and unique.
-        highest: highest sequence seen, shape (n,).
-        bitmap: bit i of the row's 1,024 = sequence highest - i was seen, shape (n, 16).
-        last_heard_ms: append time of the last batch, UTC ms, shape (n,).
+        keys: hash of tenant, device and boot, shape (n,).
+        sequences: shape (n,), `NO_SEQUENCE` where the device does not count.
+        append_time_ms: UTC ms, shape (n,).
+        partitions: shape (n,).
     """
 
     keys: Keys
-    highest: Longs
-    bitmap: npt.NDArray[np.uint64]
-    last_heard_ms: Longs
+    sequences: Longs
+    append_time_ms: Longs
+    partitions: npt.NDArray[np.int32]
 
-    def to_bytes(self) -> bytes:
-        """Return the state as versioned bytes."""
-        frame = pl.DataFrame(
-            {
-                "key": self.keys,
-                "highest": self.highest,
-                "last_heard_ms": self.last_heard_ms,
-                "bitmap": pl.Series(self.bitmap, dtype=pl.Array(pl.UInt64, BITMAP_WORDS)),
-            }
+    def numbered(self) -> "SentBatches":
+        """Return those that have a sequence."""
+        has = self.sequences >= 0
+        return SentBatches(
+            self.keys[has], self.sequences[has], self.append_time_ms[has], self.partitions[has]
         )
-        return pack_state(STATE_VERSION, {"boots": frame}, {})
 
 
-def empty_dedup() -> DedupShard:
-    """Return the state of a shard that has seen nothing."""
-    return DedupShard(
-        np.empty(0, np.uint64),
-        np.empty(0, np.int64),
-        np.empty((0, BITMAP_WORDS), np.uint64),
-        np.empty(0, np.int64),
-    )
-
-
-def dedup_from_bytes(stored: bytes) -> DedupShard:
-    """Restore what `DedupShard.to_bytes` wrote.
-
-    Raises:
-        StateLayoutError: written by a release whose layout this one does not know.
-    """
-    state = unpack_state(stored)
-    if state.version != STATE_VERSION:
-        raise StateLayoutError(f"dedup state has version {state.version}, known is {STATE_VERSION}")
-    boots = state.frames["boots"]
-    return DedupShard(
-        boots["key"].to_numpy().copy(),
-        boots["highest"].to_numpy().copy(),
-        boots["bitmap"].to_numpy().reshape(-1, BITMAP_WORDS).copy(),
-        boots["last_heard_ms"].to_numpy().copy(),
-    )
-
-
-def mark_duplicates(
-    state: DedupShard, keys: Keys, sequences: Longs, append_time_ms: Longs
-) -> tuple[DedupShard, Flags]:
+def mark_duplicates(state: DedupShard, batches: SentBatches) -> tuple[DedupShard, Flags]:
     """Tell which batches of a block were counted before, in this block or an earlier one.
 
     Args:
         state: of the shard; not changed.
-        keys: hash of tenant, device and boot of each batch in log order, shape (n,).
-        sequences: shape (n,), `NO_SEQUENCE` where the device does not count.
-        append_time_ms: UTC ms, shape (n,).
+        batches: of the block, shape (n,).
 
     Returns:
         The new state, and True for each duplicate, shape (n,).
     """
-    assert keys.shape == sequences.shape == append_time_ms.shape
-    is_numbered = sequences >= 0
-    if not is_numbered.any():
-        return state, np.zeros(keys.shape, np.bool_)
-    grown = _with_keys(state, np.unique(keys[is_numbered]))
-    rows = np.searchsorted(grown.keys, keys[is_numbered])
-    block_highest = grown.highest.copy()
-    np.maximum.at(block_highest, rows, sequences[is_numbered])
-    shifted = _shift(grown.bitmap, block_highest - grown.highest)
-    age = block_highest[rows] - sequences[is_numbered]
-    is_repeated, bitmap = _test_and_set(shifted, rows, age)
-    last_heard_ms = grown.last_heard_ms.copy()
-    np.maximum.at(last_heard_ms, rows, append_time_ms[is_numbered])
-    is_duplicate = np.zeros(keys.shape, np.bool_)
-    is_duplicate[is_numbered] = is_repeated
-    heard = DedupShard(grown.keys, block_highest, bitmap, last_heard_ms)
-    return _without_forgotten(heard, int(append_time_ms.max())), is_duplicate
+    is_duplicate = np.zeros(batches.keys.shape, np.bool_)
+    numbered = batches.numbered()
+    if len(numbered.keys) == 0:
+        return state, is_duplicate
+    known = state.boots(np.unique(numbered.keys))
+    log = _Log.of(known, numbered)
+    is_repeated, grown = log.verdicts(known), state.with_boots(log.boots_after(known))
+    is_duplicate[np.flatnonzero(batches.sequences >= 0)[log.order]] = is_repeated
+    return _without_forgotten(grown, batches), is_duplicate
 
 
-def _with_keys(state: DedupShard, wanted: Keys) -> DedupShard:
-    new = np.setdiff1d(wanted, state.keys, assume_unique=True)
-    if new.size == 0:
-        return state
-    keys = np.concatenate([state.keys, new])
-    order = np.argsort(keys)
-    return DedupShard(
-        keys[order],
-        np.concatenate([state.highest, np.full(new.size, -1, np.int64)])[order],
-        np.concatenate([state.bitmap, np.zeros((new.size, BITMAP_WORDS), np.uint64)])[order],
-        np.concatenate([state.last_heard_ms, np.zeros(new.size, np.int64)])[order],
-    )
+@dataclass(frozen=True)
+class _Log:
+    """A block's batches sorted by boot, each boot's in the order of the log.
+
+    A boot that was silent for over a day begins a new life.
+
+    Args:
+        order: where in the block each batch was, shape (n,).
+        boot: index into the known boots, ascending, shape (n,).
+        life: index of the life, ascending, over all boots, shape (n,).
+        is_known_life: whether what is known of the boot still holds, shape (n,).
+        sequences: shape (n,).
+        ranks: of the sequences within the block, so that sums with them cannot overflow.
+        heard_ms: append time of the newest batch of the boot so far, shape (n,).
+        partitions: shape (n,).
+    """
+
+    order: npt.NDArray[np.intp]
+    boot: npt.NDArray[np.intp]
+    life: Longs
+    is_known_life: Flags
+    sequences: Longs
+    ranks: Longs
+    heard_ms: Longs
+    partitions: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, known: Boots, batches: SentBatches) -> "_Log":
+        boots = np.searchsorted(known.keys, batches.keys)
+        order = np.argsort(boots, kind="stable")
+        boot, sequences = boots[order], batches.sequences[order]
+        is_first = np.diff(boot, prepend=-1) > 0
+        heard_ms = _running_max(batches.append_time_ms[order], boot)
+        before_ms = np.where(is_first, known.last_heard_ms[boot], np.roll(heard_ms, 1))
+        has_before = ~is_first | (known.highest[boot] >= 0)
+        is_forgotten = has_before & (heard_ms - before_ms > FORGET_AFTER_MS)
+        forgotten_count = np.cumsum(is_forgotten)
+        of_boot = forgotten_count - (forgotten_count - is_forgotten)[is_first][boot]
+        return cls(
+            order=order,
+            boot=boot,
+            life=np.cumsum(is_first | is_forgotten) - 1,
+            is_known_life=of_boot == 0,
+            sequences=sequences,
+            ranks=np.unique(sequences, return_inverse=True)[1],
+            heard_ms=heard_ms,
+            partitions=batches.partitions[order],
+        )
+
+    def verdicts(self, known: Boots) -> Flags:
+        """Tell which batches are duplicates."""
+        age = np.where(self.is_known_life, known.highest[self.boot], NO_SEQUENCE) - self.sequences
+        is_inside = (age >= 0) & (age < BITMAP_BITS)
+        word, bit = np.divmod(np.where(is_inside, age, 0), 64)
+        bits = known.bitmaps[self.boot, word] >> bit.astype(np.uint64) & 1
+        # What was too old to be judged left no mark, and a later copy of it is too old as well.
+        is_first = np.zeros(len(age), np.bool_)
+        is_first[np.unique(self._by_life(self.ranks), return_index=True)[1]] = True
+        was_seen: Flags = is_inside & (bits == 1)
+        return self.is_judged(known) & (was_seen | ~is_first)
+
+    def is_judged(self, known: Boots) -> Flags:
+        """Tell which batches are within the bitmap of what was heard before them."""
+        judged: Flags = self.sequences > self._highest_before(known) - BITMAP_BITS
+        return judged
+
+    def _highest_before(self, known: Boots) -> Longs:
+        is_first = np.diff(self.life, prepend=-1) > 0
+        before = np.where(is_first, NO_SEQUENCE, np.roll(self._highest(), 1))
+        known_highest = np.where(self.is_known_life, known.highest[self.boot], NO_SEQUENCE)
+        highest: Longs = np.maximum(before, known_highest)
+        return highest
+
+    def _highest(self) -> Longs:
+        """Return the highest sequence of each life up to each batch."""
+        ranks = np.maximum.accumulate(self._by_life(self.ranks)) - self._by_life(0)
+        highest: Longs = np.unique(self.sequences)[ranks]
+        return highest
+
+    def _by_life(self, ranks: Longs | int) -> Longs:
+        return self.life * len(self.life) + ranks
+
+    def boots_after(self, known: Boots) -> Boots:
+        """Return the boots as the block leaves them."""
+        ends = np.flatnonzero(np.diff(self.boot, append=len(known.keys)) > 0)
+        is_known = self.is_known_life[ends]
+        before = np.where(is_known, known.highest, NO_SEQUENCE)
+        highest = np.maximum(before, self._highest()[ends])
+        # Not highest - before, which may be 2^63.
+        distance = np.where(before < highest - BITMAP_BITS, BITMAP_BITS, highest - before)
+        bitmaps = _shift(np.where(is_known[:, None], known.bitmaps, np.uint64(0)), distance)
+        age = highest[self.boot] - self.sequences
+        is_in_last_life = self.life == self.life[ends][self.boot]
+        told = is_in_last_life & self.is_judged(known) & (age < BITMAP_BITS)
+        word, bit = np.divmod(age[told], 64)
+        marks = np.uint64(1) << bit.astype(np.uint64)
+        np.bitwise_or.at(bitmaps, (self.boot[told], word), marks)
+        return Boots(
+            known.keys,
+            highest,
+            self.heard_ms[ends],
+            self.partitions[ends].astype(np.int64),
+            bitmaps,
+        )
 
 
-def _shift(bitmap: npt.NDArray[np.uint64], by: Longs) -> npt.NDArray[np.uint64]:
-    """Move each row's bits up by its own distance; bits past 1,023 are forgotten."""
-    moved = np.flatnonzero(by > 0)
-    words, bits = np.divmod(np.minimum(by[moved], BITMAP_BITS)[:, None], 64)
+def _running_max(times_ms: Longs, segment: npt.NDArray[np.intp]) -> Longs:
+    """Return the largest value of each segment so far; segments ascend."""
+    # Each segment is lifted above the one before it, so that the maximum begins anew there.
+    lift = segment * (times_ms.max() - times_ms.min() + 1)
+    largest: Longs = np.maximum.accumulate(times_ms + lift) - lift
+    return largest
+
+
+def _shift(bitmap: Bitmaps, by: Longs) -> Bitmaps:
+    """Move each row's bits up by its own distance, at most 1,024; higher bits are forgotten."""
+    words, bits = np.divmod(by[:, None], 64)
     source = np.arange(BITMAP_WORDS)[None, :] - words
     # Two zero words in front stand for what lies below the bitmap.
-    padded = np.pad(bitmap[moved], ((0, 0), (2, 0)))
+    padded = np.pad(bitmap, ((0, 0), (2, 0)))
     here = np.take_along_axis(padded, np.maximum(source + 2, 0), axis=1)
     below = np.take_along_axis(padded, np.maximum(source + 1, 0), axis=1)
     up = bits.astype(np.uint64)
     carried = np.where(up > 0, below >> (np.uint64(64) - np.maximum(up, 1)), np.uint64(0))
-    shifted = bitmap.copy()
-    shifted[moved] = (here << up) | carried
+    shifted: Bitmaps = (here << up) | carried
     return shifted
 
 
-def _test_and_set(
-    bitmap: npt.NDArray[np.uint64], rows: npt.NDArray[np.intp], age: Longs
-) -> tuple[Flags, npt.NDArray[np.uint64]]:
-    """Test each (row, age) bit, then set it; a second copy within the block repeats too."""
-    judged = np.flatnonzero(age < BITMAP_BITS)
-    row, word = rows[judged], age[judged] // 64
-    bit = np.uint64(1) << (age[judged] % 64).astype(np.uint64)
-    was_set = bitmap[row, word] & bit != 0
-    is_first = np.zeros(judged.shape, np.bool_)
-    is_first[np.unique(row * BITMAP_BITS + age[judged], return_index=True)[1]] = True
-    marked = bitmap.copy()
-    np.bitwise_or.at(marked, (row, word), bit)
-    is_repeated = np.zeros(age.shape, np.bool_)
-    is_repeated[judged] = was_set | ~is_first
-    return is_repeated, marked
-
-
-def _without_forgotten(state: DedupShard, now_ms: int) -> DedupShard:
-    is_kept = state.last_heard_ms >= now_ms - FORGET_AFTER_MS
-    if is_kept.all():
-        return state
-    return DedupShard(
-        state.keys[is_kept],
-        state.highest[is_kept],
-        state.bitmap[is_kept],
-        state.last_heard_ms[is_kept],
-    )
+def _without_forgotten(state: DedupShard, batches: SentBatches) -> DedupShard:
+    """Drop the boots that a later message of their partition would find forgotten."""
+    clocks = np.full(int(max(batches.partitions.max(), state.partitions.max())) + 1, -(2**62))
+    np.maximum.at(clocks, batches.partitions, batches.append_time_ms)
+    return state.without(clocks[state.partitions] - state.last_heard_ms > FORGET_AFTER_MS)

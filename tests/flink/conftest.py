@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ def untouched_process():
     It sets the environment (among it the variable that forbids to submit a job), the working
     folder, the module path and the log handlers of the whole process, and leaves them so.
     """
-    environment, folder, module_path = dict(os.environ), os.getcwd(), sys.path[:]
+    environment, folder, module_path = dict(os.environ), Path.cwd(), sys.path[:]
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

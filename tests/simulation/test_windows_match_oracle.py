@@ -17,7 +17,7 @@ from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_
 from tests.strategies import telemetry_logs
 from tests.unit.test_aggregate import raw_block
 from udfs.aggregate import on_batches
-from udfs.dedup import DedupShard, empty_dedup
+from udfs.dedup_state import DedupShard, empty_dedup
 from udfs.frame_bytes import unpack_frames
 from udfs.telemetry_blocks import batch_sections, decode_telemetry
 from udfs.windows import SQUARE_LARGE_SHIFT, WindowPolicy

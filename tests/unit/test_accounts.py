@@ -14,7 +14,7 @@ from schemas.topics import CLOCK_TENANT_ID, Topic
 from tests.strategies import NOON_MS, batches
 from udfs.accounts import Outcome, Unit, account_message, read_entries, rejected_entries
 from udfs.aggregate import on_batches
-from udfs.dedup import dedup_from_bytes, empty_dedup
+from udfs.dedup_state import dedup_from_bytes, empty_dedup
 from udfs.frame_bytes import unpack_frames
 from udfs.shards import SectionKind
 from udfs.telemetry_blocks import (

@@ -16,7 +16,7 @@ from schemas.topics import Topic
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
 from tests.strategies import telemetry_logs
 from udfs.aggregate import on_batches
-from udfs.dedup import dedup_from_bytes, empty_dedup
+from udfs.dedup_state import dedup_from_bytes, empty_dedup
 from udfs.frame_bytes import unpack_frames
 from udfs.shards import pack_sections, split_sections
 from udfs.telemetry_blocks import RawBlock, batch_sections, dead_letter_section, decode_telemetry
