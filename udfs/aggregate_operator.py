@@ -61,7 +61,7 @@ class AggregateShards(KeyedProcessFunction):
     def open(self, runtime_context: RuntimeContext) -> None:
         """Reach the state; its name carries the layout's version."""
         some_bytes = Types.PRIMITIVE_ARRAY(Types.BYTE())
-        self.dedup = runtime_context.get_state(ValueStateDescriptor("dedup_v1", some_bytes))
+        self.dedup = runtime_context.get_state(ValueStateDescriptor("dedup_v2", some_bytes))
         self.rejects = runtime_context.get_state(
             ValueStateDescriptor("reject_limit_v1", some_bytes)
         )
