@@ -7,14 +7,20 @@ from typing import Any
 import polars as pl
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
-from pyflink.datastream.state import ValueState, ValueStateDescriptor
+from pyflink.datastream.state import (
+    MapState,
+    MapStateDescriptor,
+    ValueState,
+    ValueStateDescriptor,
+)
 
 from schemas.errors import RejectLimitExceeded
 from udfs.accounts import Entry, account_message, read_entries, rejected_entries
-from udfs.aggregate import on_batches
+from udfs.aggregate import AggregateState, AggregateStep, on_batches
 from udfs.dead_letters import dead_letters
 from udfs.dedup_state import dedup_from_bytes, empty_dedup
 from udfs.frame_bytes import unpack_frames
+from udfs.point_dedup import Bucket, Buckets, Place
 from udfs.reject_limit import RejectLimitState, excess_text, on_judged
 from udfs.reject_policy import RejectPolicy
 from udfs.result_operator import letter_row, result_row
@@ -56,12 +62,19 @@ class AggregateShards(KeyedProcessFunction):
         self.limit = limit
         self.topics = topics
         self.dedup: ValueState | None = None
+        self.points: MapState | None = None
+        self.buckets: dict[int, Buckets] = {}
         self.rejects: ValueState | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Reach the state; its name carries the layout's version."""
         some_bytes = Types.PRIMITIVE_ARRAY(Types.BYTE())
         self.dedup = runtime_context.get_state(ValueStateDescriptor("dedup_v2", some_bytes))
+        self.points = runtime_context.get_map_state(
+            MapStateDescriptor("points_v1", Types.LONG(), some_bytes)
+        )
+        # A day of points is not read anew for each block: of these only the newest hour changes.
+        self.buckets = {}
         self.rejects = runtime_context.get_state(
             ValueStateDescriptor("reject_limit_v1", some_bytes)
         )
@@ -80,14 +93,33 @@ class AggregateShards(KeyedProcessFunction):
             yield self._account_row(shard, read_entries(frames["read"]))
 
     def _aggregate(self, shard: int, batches: pl.DataFrame, points: pl.DataFrame) -> Iterator[Row]:
-        assert self.dedup is not None, "Flink calls open first"
-        stored = self.dedup.value()
-        state = dedup_from_bytes(bytes(stored)) if stored is not None else empty_dedup()
-        step = on_batches(state, batches, points, self.policy)
-        self.dedup.update(step.state.to_bytes())
+        step = on_batches(self._state(shard), batches, points, self.policy)
+        self._store(shard, step)
         for message in window_messages(step.deltas, shard, self.topics.windows_schema_id):
             yield result_row(self.topics.windows, message.key, message.value)
         yield self._account_row(shard, step.entries)
+
+    def _state(self, shard: int) -> AggregateState:
+        assert self.dedup is not None, "Flink calls open first"
+        assert self.points is not None, "Flink calls open first"
+        if shard not in self.buckets:
+            self.buckets[shard] = {
+                Place.of_key(key): Bucket.from_bytes(bytes(stored))
+                for key, stored in self.points.items()
+            }
+        stored = self.dedup.value()
+        sequences = dedup_from_bytes(bytes(stored)) if stored is not None else empty_dedup()
+        return AggregateState(sequences, self.buckets[shard])
+
+    def _store(self, shard: int, step: AggregateStep) -> None:
+        assert self.dedup is not None, "Flink calls open first"
+        assert self.points is not None, "Flink calls open first"
+        self.dedup.update(step.state.sequences.to_bytes())
+        self.buckets[shard] = step.state.points
+        for place, bucket in step.points.changed.items():
+            self.points.put(place.key, bucket.to_bytes())
+        for place in step.points.forgotten:
+            self.points.remove(place.key)
 
     def _send_letters(self, shard: int, letters: pl.DataFrame) -> Iterator[Row]:
         for letter in dead_letters(letters, self.topics.component):

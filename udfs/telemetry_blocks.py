@@ -17,6 +17,7 @@ from udfs.accounts import read_counts
 from udfs.frame_bytes import pack_frames
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
+from udfs.point_identity import with_identity
 from udfs.shards import (
     NO_SHARD,
     Section,
@@ -84,7 +85,7 @@ def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> li
         device_hash=pl.Series(hashes, dtype=pl.UInt64),
         shard=pl.Series(shard_of(hashes, shard_count), dtype=pl.Int32),
     )
-    points = decoded.items.select("row", "name", "value", "timestamp")
+    points = with_identity(decoded.items, batches).drop("tags")
     sharded_points = points.join(
         batches.select("row", "shard"), on="row", maintain_order="left"
     ).partition_by("shard", as_dict=True, include_key=False)

@@ -164,13 +164,14 @@ def point_cells(batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolic
 
     Args:
         batches: as `window_deltas` takes them.
-        points: row (of its batch), name, value, timestamp (UTC ms).
+        points: row (of its batch), name, value, timestamp (UTC ms), is_copy.
         policy: clock limits.
     """
     position = np.searchsorted(batches["row"].to_numpy(), points["row"].to_numpy())
     of_batch = batches.select("append_time_ms", "is_duplicate")[position]
-    raw = pl.DataFrame([points["row"], points["name"], points["value"], points["timestamp"]])
+    raw = points.select("row", "name", "value", "timestamp", "is_copy")
     flagged = raw.hstack(of_batch).with_columns(
+        pl.col("is_duplicate") | pl.col("is_copy"),
         is_skewed=(pl.col("timestamp") > pl.col("append_time_ms") + policy.ahead_max_ms)
         | (pl.col("timestamp") < EARLIEST_MS),
         is_nan=~pl.col("value").is_finite(),

@@ -19,6 +19,7 @@ SKEW_MAX_MS = 120_000
 EARLIEST_MS = 1_420_070_400_000
 """2015-01-01T00:00Z."""
 VALUE_MAX = 1e12
+DAY_S = 86_400
 SMALL = 2.0**10
 """Squares of smaller values keep 80 binary places, those of others 20."""
 HISTOGRAM_LEAST = 2.0**-20
@@ -67,7 +68,6 @@ def windows_of(
     *,
     device_window_ms: int = 300_000,
     group_window_ms: int = 60_000,
-    has_point_dedup: bool = True,
 ) -> dict[WindowKey, WindowRow]:
     """Return every window row of a log.
 
@@ -75,10 +75,10 @@ def windows_of(
         log: messages in any order; they count in the order of their partition.
         device_window_ms: length of the windows of scope device.
         group_window_ms: length of the windows of the scopes group and tenant.
-        has_point_dedup: whether batches without a sequence are compared point by point.
     """
     rows: dict[WindowKey, WindowRow] = {}
     seen: set[Any] = set()
+    counted_s: dict[Any, int] = {}
     for entry in sorted(log, key=lambda entry: (entry.partition, entry.offset)):
         batch = entry.batch
         if batch["tenant_id"] == CLOCK_TENANT_ID:
@@ -86,8 +86,9 @@ def windows_of(
         is_copy = batch["sequence"] is not None and not _is_first(seen, _batch_identity(batch))
         for point in batch["points"]:
             is_duplicate = is_copy
-            if batch["sequence"] is None and has_point_dedup:
-                is_duplicate = not _is_first(seen, _point_identity(batch, point))
+            if batch["sequence"] is None:
+                identity = _point_identity(batch, point)
+                is_duplicate = _is_copy(counted_s, identity, entry.append_time_ms // 1000)
             at_ms, is_skewed = _corrected(point["timestamp"], entry.append_time_ms)
             for key in _keys(batch, point["name"], at_ms, device_window_ms, group_window_ms):
                 row = rows.setdefault(key, WindowRow())
@@ -126,6 +127,14 @@ def _is_first(seen: set[Any], identity: Any) -> bool:
         return False
     seen.add(identity)
     return True
+
+
+def _is_copy(counted_s: dict[Any, int], identity: Any, at_s: int) -> bool:
+    """Tell whether a point has counted within the day before, by append time in seconds."""
+    if identity in counted_s and at_s - counted_s[identity] <= DAY_S:
+        return True
+    counted_s[identity] = at_s
+    return False
 
 
 def _batch_identity(batch: Record) -> Any:

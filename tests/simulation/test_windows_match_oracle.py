@@ -16,8 +16,7 @@ from schemas.topics import Topic
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
 from tests.strategies import telemetry_logs
 from tests.unit.test_aggregate import raw_block
-from udfs.aggregate import on_batches
-from udfs.dedup_state import DedupShard, empty_dedup
+from udfs.aggregate import AggregateState, on_batches
 from udfs.frame_bytes import unpack_frames
 from udfs.telemetry_blocks import batch_sections, decode_telemetry
 from udfs.windows import SQUARE_LARGE_SHIFT, WindowPolicy
@@ -31,7 +30,7 @@ class Engine:
 
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
-        self.states: dict[int, DedupShard] = {}
+        self.states: dict[int, AggregateState] = {}
         self.rows: dict[WindowKey, WindowRow] = {}
 
     def feed(self, log: list[LogEntry]) -> None:
@@ -40,7 +39,7 @@ class Engine:
         assert decoded.rejected == []
         for section in batch_sections(raw, decoded, self.shard_count):
             frames = unpack_frames(section.payload)
-            state = self.states.get(section.shard, empty_dedup())
+            state = self.states.get(section.shard, AggregateState.empty())
             step = on_batches(state, frames["batches"], frames["points"], WindowPolicy())
             self.states[section.shard] = step.state
             self._add(step.deltas)
@@ -72,8 +71,7 @@ def test_any_blocks_and_shards_give_the_windows_of_the_oracle(log, shard_count, 
     edges = [0, *sorted(cut for cut in cuts if cut < len(log)), len(log)]
     for start, stop in itertools.pairwise(edges):
         engine.feed(log[start:stop])
-    # Per-point duplicates of batches without a sequence are not told yet.
-    assert engine.rows == windows_of(log, has_point_dedup=False)
+    assert engine.rows == windows_of(log)
 
 
 def test_an_hour_of_a_faulty_fleet_gives_the_windows_of_the_oracle():

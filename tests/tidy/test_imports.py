@@ -50,7 +50,8 @@ OWNERS = {
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
     "typer": "jobs/cli.py jobs/dead_letters_cli.py",
-    "xxhash": "udfs/shards.py udfs/aggregate.py udfs/contact_dedup.py",
+    "xxhash": "udfs/shards.py udfs/aggregate.py udfs/contact_dedup.py "
+    "udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from schemas.codec import decode_messages
 from schemas.records import encode_record, schema_of
 from schemas.topics import CLOCK_TENANT_ID, Topic
+from tests.restarts import restored
 from tests.strategies import NOON_MS, batches
 from udfs.accounts import Outcome, Unit, account_message, read_entries, rejected_entries
-from udfs.aggregate import on_batches
-from udfs.dedup_state import dedup_from_bytes, empty_dedup
+from udfs.aggregate import AggregateState, on_batches
 from udfs.frame_bytes import unpack_frames
 from udfs.shards import SectionKind
 from udfs.telemetry_blocks import (
@@ -74,9 +74,9 @@ def entries_of(blocks):
         raw = raw_block([(topic, part, value_of(*what)) for topic, part, *what in block])
         decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
         for section in batch_sections(raw, decoded, SHARD_COUNT):
-            state = dedup_from_bytes(states.get(section.shard, empty_dedup().to_bytes()))
+            state = restored(states.get(section.shard, AggregateState.empty()))
             step = on_batches(state, **unpack_frames(section.payload), policy=WindowPolicy())
-            states[section.shard] = step.state.to_bytes()
+            states[section.shard] = step.state
             yield section.kind, step.entries
         for section in dead_letter_section(raw, decoded):
             yield section.kind, rejected_entries(unpack_frames(section.payload)["letters"])

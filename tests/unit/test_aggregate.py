@@ -14,9 +14,9 @@ from schemas.codec import decode_messages
 from schemas.records import encode_record, schema_of
 from schemas.topics import Topic
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
+from tests.restarts import restored
 from tests.strategies import telemetry_logs
-from udfs.aggregate import on_batches
-from udfs.dedup_state import dedup_from_bytes, empty_dedup
+from udfs.aggregate import AggregateState, on_batches
 from udfs.frame_bytes import unpack_frames
 from udfs.shards import pack_sections, split_sections
 from udfs.telemetry_blocks import RawBlock, batch_sections, dead_letter_section, decode_telemetry
@@ -46,9 +46,9 @@ def windows_by_engine(blocks: list[list[LogEntry]], shard_count: int) -> dict[Wi
         assert not decoded.rejected
         container = pack_sections(batch_sections(raw, decoded, shard_count))
         for section in split_sections(container):
-            state = dedup_from_bytes(states.get(section.shard, empty_dedup().to_bytes()))
+            state = restored(states.get(section.shard, AggregateState.empty()))
             step = on_batches(state, **unpack_frames(section.payload), policy=WindowPolicy())
-            states[section.shard] = step.state.to_bytes()
+            states[section.shard] = step.state
             messages += window_messages(step.deltas, section.shard, SCHEMA_ID)
     return merged([message.value for message in messages])
 
@@ -84,7 +84,7 @@ def cut(log: list[LogEntry], seed: int) -> list[list[LogEntry]]:
 @settings(max_examples=25, deadline=None)
 @given(telemetry_logs(), st.sampled_from([1, 2, 16]), st.integers(0, 2**32))
 def test_windows_equal_the_oracle_for_any_blocks_shards_and_restarts(log, shard_count, seed):
-    expected = windows_of(log, has_point_dedup=False)
+    expected = windows_of(log)
     found = windows_by_engine(cut(log, seed), shard_count)
     assert {key: asdict(row) for key, row in found.items()} == {
         key: asdict(row) for key, row in expected.items()
@@ -138,7 +138,9 @@ def test_window_messages_are_bounded_and_carry_every_row(row_count):
     raw = RawBlock(["telemetry"], [b""], [out.getvalue()], *(np.array([n]) for n in (10**12, 0, 0)))
     decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
     (section,) = batch_sections(raw, decoded, 1)
-    step = on_batches(empty_dedup(), **unpack_frames(section.payload), policy=WindowPolicy())
+    step = on_batches(
+        AggregateState.empty(), **unpack_frames(section.payload), policy=WindowPolicy()
+    )
     messages = list(window_messages(step.deltas, 0, SCHEMA_ID))
     assert len(merged([message.value for message in messages])) == 3 * row_count
     assert max(len(message.value) for message in messages) < 1024 * 1024
