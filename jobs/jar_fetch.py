@@ -41,6 +41,8 @@ WANTED = (
     ("org.apache.kafka:kafka_2.13:4.3.1", Destination.KAFKA),
     ("org.apache.logging.log4j:log4j-slf4j-impl:2.25.4", Destination.KAFKA),
     ("org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2", Destination.FLINK),
+    # The connector does not carry it: one batch that a device compressed so would end every job.
+    ("com.github.luben:zstd-jni:1.5.6-10", Destination.FLINK),
     ("io.apicurio:apicurio-registry-app:3.3.3:all:tar.gz", Destination.REGISTRY),
 )
 """What the lock file is made from; only the broker needs its dependencies as well."""
@@ -62,7 +64,8 @@ def fetch_missing(
     Raises:
         Unavailable: a file could not be had; the message names it and the cure.
     """
-    missing = missing_files(cache_dir, lock)
+    # A file that two of them need is one file.
+    missing = {each.path(cache_dir): each for each in missing_files(cache_dir, lock)}.values()
     if missing:
         report(f"fetching {len(missing)} Java files into {cache_dir.expanduser()}")
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:

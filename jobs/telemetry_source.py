@@ -11,7 +11,8 @@ CONTAINER_QUERY = """
     select container from (
         select {function}(
             log_topic, k, v, append_time, log_partition, log_offset,
-            case when cardinality(log_headers) > 0 then log_headers end
+            case when cardinality(log_headers) > 0 then map_keys(log_headers) end,
+            case when cardinality(log_headers) > 0 then map_values(log_headers) end
         ) as container
         from {source}
     ) where container is not null

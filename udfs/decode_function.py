@@ -113,7 +113,7 @@ def _patiently() -> Retrying:
 
 
 def _raw_block(columns: "Sequence[pd.Series[Any]]") -> RawBlock:
-    topics, keys, values, append_times, partitions, offsets, headers = columns
+    topics, keys, values, append_times, partitions, offsets, names, contents = columns
     return RawBlock(
         topics=topics.tolist(),
         keys=keys.tolist(),
@@ -121,10 +121,14 @@ def _raw_block(columns: "Sequence[pd.Series[Any]]") -> RawBlock:
         append_time_ms=append_times.to_numpy().astype("datetime64[ms]").astype(np.int64),
         partitions=partitions.to_numpy().astype(np.int32),
         offsets=offsets.to_numpy().astype(np.int64),
-        headers={row: _known_headers(pairs) for row, pairs in enumerate(headers.tolist()) if pairs},
+        headers={
+            row: _headers(found, contents.iloc[row])
+            for row, found in enumerate(names.tolist())
+            if found is not None
+        },
     )
 
 
-def _known_headers(pairs: list[tuple[str, bytes | None]]) -> Headers:
-    """Return headers as the connector gave them; a null value becomes an empty one."""
-    return tuple((name, value or b"") for name, value in pairs)
+def _headers(names: Sequence[str], values: Sequence[bytes | None]) -> Headers:
+    """Return a message's headers; a null value becomes an empty one."""
+    return tuple((name, value or b"") for name, value in zip(names, values, strict=True))

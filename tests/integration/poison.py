@@ -1,5 +1,6 @@
 """Messages that must end in the dead letters, sent among good ones; what is expected of each."""
 
+import itertools
 import threading
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,8 @@ UNKNOWN_SCHEMA_ID = 999_999
 TRACE = ("trace", b"\x00\xff")
 PACE_S = 3.0
 REPLAY = ((REPLAY_OF, b"dead-letters/0/7"), ("dlq.attempt", b"1"))
+CODECS = ("zstd", "gzip", "snappy", "lz4", "none")
+"""In turn: whatever a producer chooses, the jobs must be able to read."""
 FAR_SEQUENCE = 1_000_000
 """That no simulated device reaches."""
 
@@ -50,13 +53,18 @@ class PoisonSender:
         registry.close()
         self.sent: list[Sent] = poison(self.schema_id)
         self._name = topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": settings.kafka.bootstrap_servers,
-                # What is over the limit of a value compresses well, so the broker takes it.
-                "message.max.bytes": 2 * MESSAGE_MAX_BYTES,
-                "compression.type": "zstd",
-            }
+        self._producers = itertools.cycle(
+            [
+                Producer(
+                    {
+                        "bootstrap.servers": settings.kafka.bootstrap_servers,
+                        # What is over the limit of a value compresses well: the broker takes it.
+                        "message.max.bytes": 2 * MESSAGE_MAX_BYTES,
+                        "compression.type": codec,
+                    }
+                )
+                for codec in CODECS
+            ]
         )
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -86,14 +94,15 @@ class PoisonSender:
 
     def send(self, message: Sent) -> None:
         """Send one message and note where the broker has put it."""
-        self._producer.produce(
+        producer = next(self._producers)
+        producer.produce(
             f"{self._name}.{TENANT_WITH_TOPIC}" if message.is_for_tenant else self._name,
             key=message.key,
             value=message.value,
             headers=list(message.headers),
             on_delivery=_place_of(message),
         )
-        assert self._producer.flush(30) == 0
+        assert producer.flush(30) == 0
 
 
 def _place_of(sent: Sent) -> Any:

@@ -124,7 +124,8 @@ def create_tenant_topic(settings: Settings) -> None:
     """Create a tenant's own topic while the jobs run; they find it by themselves."""
     name = f"{topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)}.{TENANT_WITH_TOPIC}"
     topic = NewTopic(name, num_partitions=2, config={"message.timestamp.type": "LogAppendTime"})
-    admin_client(settings.kafka).create_topics([topic])[name].result()
+    client = admin_client(settings.kafka)  # it must outlive its answers
+    client.create_topics([topic])[name].result()
 
 
 def read_telemetry(settings: Settings, rejected: dict[Any, Any]) -> tuple[list[Message], ...]:

@@ -62,7 +62,7 @@ def test_the_projects_lock_names_broker_connector_and_one_registry():
     assert [x.artifact for x in lock if x.destination is Destination.REGISTRY] == [
         "apicurio-registry-app"
     ]
-    assert len({locked.coordinates for locked in lock}) == len(lock)
+    assert len({(locked.coordinates, locked.destination) for locked in lock}) == len(lock)
 
 
 def test_right_bytes_are_verified_once_and_trusted_until_they_change(tmp_path):
