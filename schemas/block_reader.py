@@ -34,7 +34,7 @@ from schemas.records import Schema
 CHUNK_MAX_MESSAGES = 512
 """Small enough that one bad message costs little, large enough that calls cost nothing."""
 CHUNK_MAX_BYTES = 4 * 1024 * 1024
-ALONE_MAX_MESSAGES = 8
+ALONE_MAX_MESSAGES = 2
 """So few are read one by one sooner than in halves."""
 
 CUTS_MAX_COUNT = 64
