@@ -2,6 +2,9 @@
 
 Independent of the engine: plain dicts, exact integers, one point at a time. A row is what all
 deltas of one window must add up to.
+
+Copies are told by the rules that udfs/dedup.py and udfs/point_dedup.py document, applied to one
+message after the other.
 """
 
 import math
@@ -9,6 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -20,6 +24,9 @@ EARLIEST_MS = 1_420_070_400_000
 """2015-01-01T00:00Z."""
 VALUE_MAX = 1e12
 DAY_S = 86_400
+DAY_MS = DAY_S * 1000
+JUDGED_COUNT = 1024
+"""Of each boot so many sequences are judged, down from the highest that was heard."""
 SMALL = 2.0**10
 """Squares of smaller values keep 80 binary places, those of others 20."""
 HISTOGRAM_LEAST = 2.0**-20
@@ -32,6 +39,7 @@ class LogEntry(NamedTuple):
     partition: int
     offset: int
     batch: Record
+    topic: str = "telemetry"
 
 
 class WindowKey(NamedTuple):
@@ -47,7 +55,7 @@ class WindowKey(NamedTuple):
     window_ms: int
 
 
-@dataclass
+@dataclass(slots=True)
 class WindowRow:
     """The sum over one window."""
 
@@ -63,37 +71,123 @@ class WindowRow:
     duplicate_count: int = 0
 
 
+class Verdict(StrEnum):
+    """What is known of a batch with a sequence, or of a point of one without."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    TOO_OLD = "too_old"
+    """Over 1,023 sequences late: nobody can tell; accepted."""
+    AFTER_A_DAY = "after_a_day"
+    """Its boot, or the point, was last heard over a day ago: accepted, whatever it was."""
+
+
+@dataclass
+class Boot:
+    """What one boot of a device has sent since it was last silent for over a day."""
+
+    heard_ms: int
+    highest: int = -1
+    sequences: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Memory:
+    """All that was heard of devices; nothing is ever dropped, only judged by its age."""
+
+    boots: dict[Any, Boot] = field(default_factory=dict)
+    counted_s: dict[Any, int] = field(default_factory=dict)
+
+    def judge_batch(self, batch: Record, at_ms: int) -> Verdict:
+        """Tell whether the sequence of a batch was heard before, and remember it."""
+        identity = (batch["tenant_id"], batch["device_id"], batch["boot_id"])
+        known = self.boots.get(identity)
+        is_stale = known is not None and at_ms - known.heard_ms > DAY_MS
+        if known is None or is_stale:
+            known = self.boots[identity] = Boot(at_ms)
+        known.heard_ms = max(known.heard_ms, at_ms)
+        sequence = batch["sequence"]
+        if sequence <= known.highest - JUDGED_COUNT:
+            return Verdict.TOO_OLD
+        is_copy = sequence in known.sequences
+        known.sequences.add(sequence)
+        known.highest = max(known.highest, sequence)
+        if is_copy:
+            return Verdict.DUPLICATE
+        return Verdict.AFTER_A_DAY if is_stale else Verdict.NEW
+
+    def judge_point(self, batch: Record, point: Record, at_ms: int) -> Verdict:
+        """Tell whether a point has counted within the day before, by whole seconds."""
+        tags = tuple(sorted(point["tags"].items()))
+        device = (batch["tenant_id"], batch["device_id"])
+        identity = (*device, point["name"], tags, point["timestamp"])
+        at_s = at_ms // 1000
+        before_s = self.counted_s.get(identity)
+        if before_s is not None and at_s - before_s <= DAY_S:
+            return Verdict.DUPLICATE
+        self.counted_s[identity] = at_s
+        return Verdict.NEW if before_s is None else Verdict.AFTER_A_DAY
+
+
+AccountKey = tuple[str, int, str, str, str]
+"""Topic, partition, unit, outcome, reason: as the account has them."""
+
+
+@dataclass
+class Reading:
+    """What a log comes to.
+
+    Args:
+        windows: every row.
+        account: messages and points by what became of them.
+        verdicts: how often each was given, to batches ("batch") and points ("point").
+    """
+
+    windows: dict[WindowKey, WindowRow] = field(default_factory=dict)
+    account: Counter[AccountKey] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, Verdict]] = field(default_factory=Counter)
+
+
 def windows_of(
-    log: Iterable[LogEntry],
-    *,
-    device_window_ms: int = 300_000,
-    group_window_ms: int = 60_000,
+    log: Iterable[LogEntry], *, device_window_ms: int = 300_000, group_window_ms: int = 60_000
 ) -> dict[WindowKey, WindowRow]:
-    """Return every window row of a log.
+    """Return every window row of a log, as `read_log` does."""
+    return read_log(log, device_window_ms, group_window_ms).windows
+
+
+def read_log(
+    log: Iterable[LogEntry], device_window_ms: int = 300_000, group_window_ms: int = 60_000
+) -> Reading:
+    """Return all that a log of valid messages comes to.
 
     Args:
         log: messages in any order; they count in the order of their partition.
         device_window_ms: length of the windows of scope device.
         group_window_ms: length of the windows of the scopes group and tenant.
     """
-    rows: dict[WindowKey, WindowRow] = {}
-    seen: set[Any] = set()
-    counted_s: dict[Any, int] = {}
-    for entry in sorted(log, key=lambda entry: (entry.partition, entry.offset)):
+    reading, memory = Reading(), Memory()
+    for entry in sorted(log, key=lambda entry: (entry.topic, entry.partition, entry.offset)):
         batch = entry.batch
         if batch["tenant_id"] == CLOCK_TENANT_ID:
+            _account(reading, entry, "message", "tick")
             continue
-        is_copy = batch["sequence"] is not None and not _is_first(seen, _batch_identity(batch))
+        of_batch = Verdict.NEW
+        if batch["sequence"] is not None:
+            of_batch = memory.judge_batch(batch, entry.append_time_ms)
+            reading.verdicts["batch", of_batch] += 1
+        _account(reading, entry, "message", _outcome(of_batch))
         for point in batch["points"]:
-            is_duplicate = is_copy
+            verdict = of_batch
             if batch["sequence"] is None:
-                identity = _point_identity(batch, point)
-                is_duplicate = _is_copy(counted_s, identity, entry.append_time_ms // 1000)
+                verdict = memory.judge_point(batch, point, entry.append_time_ms)
+                reading.verdicts["point", verdict] += 1
+            is_duplicate = verdict is Verdict.DUPLICATE
+            _account(reading, entry, "point", *_point_outcome(point["value"], verdict))
             at_ms, is_skewed = _corrected(point["timestamp"], entry.append_time_ms)
             for key in _keys(batch, point["name"], at_ms, device_window_ms, group_window_ms):
-                row = rows.setdefault(key, WindowRow())
+                row = reading.windows.setdefault(key, WindowRow())
                 _add(row, point["value"], is_skewed=is_skewed, is_duplicate=is_duplicate)
-    return rows
+    return reading
 
 
 def bin_index(value: float) -> int:
@@ -122,29 +216,23 @@ def square_fixed(value: float) -> int:
     return int(square * 2**20) << 60
 
 
-def _is_first(seen: set[Any], identity: Any) -> bool:
-    if identity in seen:
-        return False
-    seen.add(identity)
-    return True
+def _account(reading: Reading, entry: LogEntry, unit: str, outcome: str, reason: str = "") -> None:
+    """Book one message or point on both sides: that it was read, and what it became."""
+    place = (entry.topic, entry.partition)
+    reading.account[(*place, unit, "read", "")] += 1
+    reading.account[(*place, unit, outcome, reason)] += 1
 
 
-def _is_copy(counted_s: dict[Any, int], identity: Any, at_s: int) -> bool:
-    """Tell whether a point has counted within the day before, by append time in seconds."""
-    if identity in counted_s and at_s - counted_s[identity] <= DAY_S:
-        return True
-    counted_s[identity] = at_s
-    return False
+def _outcome(verdict: Verdict) -> str:
+    return "duplicate" if verdict is Verdict.DUPLICATE else "accepted"
 
 
-def _batch_identity(batch: Record) -> Any:
-    return ("batch", batch["tenant_id"], batch["device_id"], batch["boot_id"], batch["sequence"])
-
-
-def _point_identity(batch: Record, point: Record) -> Any:
-    tags = tuple(sorted(point["tags"].items()))
-    device = (batch["tenant_id"], batch["device_id"])
-    return ("point", *device, point["name"], tags, point["timestamp"])
+def _point_outcome(value: float, verdict: Verdict) -> tuple[str, str]:
+    if verdict is Verdict.DUPLICATE:
+        return "duplicate", ""
+    if not math.isfinite(value):
+        return "rejected", "nan"
+    return ("rejected", "out_of_range") if abs(value) > VALUE_MAX else ("accepted", "")
 
 
 def _corrected(timestamp_ms: int, append_time_ms: int) -> tuple[int, bool]:
