@@ -20,6 +20,7 @@ class Message:
         self.topic = topic
         self.at_ms = message.timestamp()[1]
         self.partition, self.offset = message.partition(), message.offset()
+        self.place = (message.topic(), self.partition, self.offset)
         self.raw_key: bytes | None = message.key()
         self.value: bytes | None = message.value()
         self.headers: dict[str, bytes] = dict(message.headers() or [])
