@@ -11,6 +11,7 @@ from udfs.dedup import NO_SEQUENCE, SentBatches, mark_duplicates
 from udfs.dedup_state import DedupShard, empty_dedup
 from udfs.point_dedup import Buckets, PointStep, SentPoints, mark_points
 from udfs.point_identity import IDENTITY
+from udfs.shards import log_hashes
 from udfs.windows import WindowPolicy, point_cells, window_deltas
 
 
@@ -57,11 +58,14 @@ def on_batches(
         points: their points, in the order of their batches.
         policy: of the windows.
     """
+    batches = batches.with_columns(
+        log=pl.Series(log_hashes(batches["topic"].to_list(), batches["partition"].to_list()))
+    )
     sent = SentBatches(
         keys=_boot_keys(batches),
         sequences=batches["sequence"].fill_null(NO_SEQUENCE).to_numpy(),
         append_time_ms=batches["append_time_ms"].to_numpy(),
-        partitions=batches["partition"].to_numpy(),
+        partitions=batches["log"].to_numpy(),
     )
     sequences, is_duplicate = mark_duplicates(state.sequences, sent)
     marked = batches.with_columns(is_duplicate=pl.Series(is_duplicate, dtype=pl.Boolean))
@@ -82,14 +86,14 @@ def _told_points(
     if IDENTITY not in points.columns:
         return points.with_columns(is_copy=pl.lit(value=False)), PointStep.nothing()
     own = points.with_row_index("index").drop_nulls(IDENTITY)
-    of_batch = batches.select("row", "append_time_ms", "partition")
+    of_batch = batches.select("row", "append_time_ms", "log")
     sent = own.select("index", "row", IDENTITY).join(of_batch, on="row", maintain_order="left")
     step = mark_points(
         buckets,
         SentPoints(
             sent[IDENTITY].to_numpy(),
             sent["append_time_ms"].to_numpy(),
-            sent["partition"].to_numpy(),
+            sent["log"].to_numpy(),
         ),
     )
     is_copy = np.zeros(points.height, np.bool_)

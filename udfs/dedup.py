@@ -34,7 +34,7 @@ class SentBatches:
         keys: hash of tenant, device and boot, shape (n,).
         sequences: shape (n,), `NO_SEQUENCE` where the device does not count.
         append_time_ms: UTC ms, shape (n,).
-        partitions: shape (n,).
+        partitions: a number of the topic's partition, unique over all topics, shape (n,).
     """
 
     keys: Keys
@@ -201,6 +201,9 @@ def _shift(bitmap: Bitmaps, by: Longs) -> Bitmaps:
 
 def _without_forgotten(state: DedupShard, batches: SentBatches) -> DedupShard:
     """Drop the boots that a later message of their partition would find forgotten."""
-    clocks = np.full(int(max(batches.partitions.max(), state.partitions.max())) + 1, -(2**62))
-    np.maximum.at(clocks, batches.partitions, batches.append_time_ms)
-    return state.without(clocks[state.partitions] - state.last_heard_ms > FORGET_AFTER_MS)
+    heard, which = np.unique(batches.partitions, return_inverse=True)
+    clocks = np.full(len(heard), -(2**62))
+    np.maximum.at(clocks, which, batches.append_time_ms)
+    at = np.minimum(np.searchsorted(heard, state.partitions), len(heard) - 1)
+    is_heard = heard[at] == state.partitions
+    return state.without(is_heard & (clocks[at] - state.last_heard_ms > FORGET_AFTER_MS))

@@ -40,7 +40,7 @@ class Boots:
         keys: hash of tenant, device and boot, shape (n,), ascending and unique.
         highest: highest sequence seen, shape (n,); -1 for none.
         last_heard_ms: append time of the last batch, UTC ms, shape (n,).
-        partitions: in which it lay, shape (n,).
+        partitions: in which it lay, by the number of `SentBatches`, shape (n,).
         bitmaps: which sequences were seen, shape (n, 16).
     """
 

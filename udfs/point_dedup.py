@@ -31,7 +31,10 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Place(NamedTuple):
-    """Where points counted: in which partition, and in which hour since 1970."""
+    """Where points counted: in which partition, and in which hour since 1970.
+
+    The partition's number is unique over all topics.
+    """
 
     partition: int
     hour: int
@@ -95,7 +98,7 @@ class SentPoints:
     Args:
         hashes: identity of each point, shape (n,).
         append_time_ms: of its message, UTC ms, shape (n,).
-        partitions: of its message, shape (n,).
+        partitions: of its message, by a number that is unique over all topics, shape (n,).
     """
 
     hashes: Hashes

@@ -66,6 +66,21 @@ def sender_hashes(
     )
 
 
+def log_hashes(topics: Sequence[str], partitions: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return a number of each message's log, 0 to 2^31 - 1, that is stable across releases.
+
+    Partitions of two topics have the same numbers but not the same clock. Two of 1,000 logs have
+    the same hash once in 4,000 times.
+
+    >>> log_hashes(["telemetry", "telemetry.acme"], [0, 0]).tolist()
+    [1459218195, 2009970426]
+    """
+    places = list(zip(topics, partitions, strict=True))
+    digest = xxhash.xxh32_intdigest
+    known = {place: digest(f"{place[0]}/{place[1]}".encode()) >> 1 for place in set(places)}
+    return np.fromiter((known[place] for place in places), np.int32, len(places))
+
+
 def shard_of(hashes: npt.NDArray[np.uint64], shard_count: int) -> npt.NDArray[np.int32]:
     """Return the shard of each device, 0 to shard_count - 1."""
     return (hashes % np.uint64(shard_count)).astype(np.int32)

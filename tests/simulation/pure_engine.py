@@ -1,0 +1,105 @@
+"""The pure aggregation of all shards, as the job chains it: bytes in, bytes out."""
+
+from collections import Counter
+
+import numpy as np
+
+from schemas.codec import decode_messages
+from schemas.records import schema_of
+from schemas.topics import Topic
+from tests.oracle.windows_oracle import AccountKey, WindowKey, WindowRow
+from tests.restarts import restored
+from tests.simulation.long_log import SCHEMA_ID, Message
+from udfs.accounts import Entry, read_entries, rejected_entries
+from udfs.aggregate import AggregateState, on_batches
+from udfs.frame_bytes import unpack_frames
+from udfs.shards import SectionKind, pack_sections, split_sections
+from udfs.telemetry_blocks import (
+    RawBlock,
+    account_section,
+    batch_sections,
+    dead_letter_section,
+    decode_telemetry,
+)
+from udfs.window_messages import window_messages
+from udfs.windows import WindowPolicy
+
+COUNTS = ("count", "nan_count", "out_of_range_count", "skewed_count", "duplicate_count")
+
+
+class PureEngine:
+    """Keeps what the job's operators keep, and adds up what they send."""
+
+    def __init__(self, shard_count: int) -> None:
+        self.shard_count = shard_count
+        self.states: dict[int, AggregateState] = {}
+        self.windows: dict[WindowKey, WindowRow] = {}
+        self.account: Counter[AccountKey] = Counter()
+
+    def restart(self) -> None:
+        """Lose all but what was stored."""
+        self.states = {shard: restored(state) for shard, state in self.states.items()}
+
+    def feed(self, block: list[Message]) -> None:
+        """Read one block of messages."""
+        raw = raw_block(block)
+        decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
+        sections = batch_sections(raw, decoded, self.shard_count)
+        sections += [*dead_letter_section(raw, decoded), account_section(raw, decoded)]
+        sent: list[bytes] = []
+        for section in split_sections(pack_sections(sections)):
+            frames = unpack_frames(section.payload)
+            if section.kind is SectionKind.DEAD_LETTERS:
+                self._book(rejected_entries(frames["letters"]))
+            elif section.kind is SectionKind.ACCOUNT:
+                self._book(read_entries(frames["read"]))
+            else:
+                state = self.states.get(section.shard, AggregateState.empty())
+                step = on_batches(state, **frames, policy=WindowPolicy())
+                self.states[section.shard] = step.state
+                self._book(step.entries)
+                messages = window_messages(step.deltas, section.shard, SCHEMA_ID)
+                sent += [message.value for message in messages]
+        self._add(sent)
+
+    def _book(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            place = (entry.topic, entry.partition)
+            key = (*place, entry.unit.value, entry.outcome.value, entry.reason)
+            self.account[key] += entry.count
+
+    def _add(self, sent: list[bytes]) -> None:
+        if not sent:
+            return
+        deltas = decode_messages(Topic.WINDOWS, sent, lambda _: schema_of(Topic.WINDOWS)).items
+        keys = zip(*(deltas[name].to_list() for name in WindowKey._fields), strict=True)
+        histograms = deltas["histogram"].struct
+        names = ("sum_fixed", "sum_sq_fixed", "min", "max", *COUNTS)
+        measures = zip(*(deltas[name].to_list() for name in names), strict=True)
+        bins = zip(
+            histograms.field("bins").to_list(), histograms.field("counts").to_list(), strict=True
+        )
+        for key, (total, square, least, most, *counts), histogram in zip(
+            keys, measures, bins, strict=True
+        ):
+            row = self.windows.setdefault(WindowKey(*key), WindowRow())
+            row.sum_fixed += int.from_bytes(total, "little", signed=True)
+            row.sum_sq_fixed += int.from_bytes(square, "little", signed=True)
+            row.min, row.max = min(row.min, least), max(row.max, most)
+            for bin_index, bin_count in zip(*histogram, strict=True):
+                row.histogram[bin_index] += bin_count
+            for name, count in zip(COUNTS, counts, strict=True):
+                if count:
+                    setattr(row, name, getattr(row, name) + count)
+
+
+def raw_block(block: list[Message]) -> RawBlock:
+    """Return messages as the source gives them."""
+    return RawBlock(
+        topics=[message.topic for message in block],
+        keys=[b"key"] * len(block),
+        values=[message.value for message in block],
+        append_time_ms=np.array([message.append_time_ms for message in block], np.int64),
+        partitions=np.array([message.partition for message in block], np.int32),
+        offsets=np.array([message.offset for message in block], np.int64),
+    )
