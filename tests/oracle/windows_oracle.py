@@ -184,9 +184,9 @@ def read_log(
             is_duplicate = verdict is Verdict.DUPLICATE
             _account(reading, entry, "point", *_point_outcome(point["value"], verdict))
             at_ms, is_skewed = _corrected(point["timestamp"], entry.append_time_ms)
+            alone = _row_of(point["value"], is_skewed=is_skewed, is_duplicate=is_duplicate)
             for key in _keys(batch, point["name"], at_ms, device_window_ms, group_window_ms):
-                row = reading.windows.setdefault(key, WindowRow())
-                _add(row, point["value"], is_skewed=is_skewed, is_duplicate=is_duplicate)
+                _add(reading.windows.setdefault(key, WindowRow()), alone)
     return reading
 
 
@@ -255,21 +255,36 @@ def _keys(
     ]
 
 
-def _add(row: WindowRow, value: float, *, is_skewed: bool, is_duplicate: bool) -> None:
+def _row_of(value: float, *, is_skewed: bool, is_duplicate: bool) -> WindowRow:
+    """Return the window that has nothing but one point."""
     if is_duplicate:
-        row.duplicate_count += 1
-        return
-    row.skewed_count += is_skewed
+        return WindowRow(duplicate_count=1)
     if not math.isfinite(value):
-        row.nan_count += 1
-    elif abs(value) > VALUE_MAX:
-        row.out_of_range_count += 1
-    else:
-        row.count += 1
-        row.sum_fixed += fixed(value)
-        row.sum_sq_fixed += square_fixed(value)
-        row.min, row.max = min(row.min, value), max(row.max, value)
-        row.histogram[bin_index(value)] += 1
+        return WindowRow(nan_count=1, skewed_count=int(is_skewed))
+    if abs(value) > VALUE_MAX:
+        return WindowRow(out_of_range_count=1, skewed_count=int(is_skewed))
+    return WindowRow(
+        count=1,
+        sum_fixed=fixed(value),
+        sum_sq_fixed=square_fixed(value),
+        min=value,
+        max=value,
+        histogram=Counter({bin_index(value): 1}),
+        skewed_count=int(is_skewed),
+    )
+
+
+def _add(row: WindowRow, other: WindowRow) -> None:
+    row.count += other.count
+    row.sum_fixed += other.sum_fixed
+    row.sum_sq_fixed += other.sum_sq_fixed
+    row.min, row.max = min(row.min, other.min), max(row.max, other.max)
+    for index, count in other.histogram.items():
+        row.histogram[index] += count
+    row.nan_count += other.nan_count
+    row.out_of_range_count += other.out_of_range_count
+    row.skewed_count += other.skewed_count
+    row.duplicate_count += other.duplicate_count
 
 
 def _bits(value: float) -> int:

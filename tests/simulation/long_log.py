@@ -1,19 +1,21 @@
 """The log of a fleet: messages by partition, clock ticks, poison, and in which order it is read.
 
-The shared topic and one tenant's own topic have partitions of the same numbers. One partition of
-each is read hours, and one over a day, behind the others.
+The shared topic and one tenant's own topic have partitions of the same numbers. Some are read
+hours, and one over a day, behind the others; one falls ever further behind.
 """
 
 import itertools
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.records import encode_record
 from schemas.topics import Topic
-from tests.oracle.windows_oracle import LogEntry
+from tests.oracle.windows_oracle import JUDGED_COUNT, LogEntry
 from tests.simulation.long_fleet import (
+    DAY_MS,
     HOUR_MS,
     MINUTE_MS,
     STARTED_AT_MS,
@@ -26,14 +28,22 @@ from tests.simulation.long_fleet import (
 SCHEMA_ID = 7
 TICK_MS = 30 * MINUTE_MS
 SHARED, OWN = "telemetry", "telemetry.own"
-READ_LATER_MS = {
-    (SHARED, 0): 0,
-    (SHARED, 1): 5 * HOUR_MS,
-    (SHARED, 2): 0,
-    (OWN, 0): 30 * HOUR_MS,
-    (OWN, 1): 0,
+
+
+class Reader(NamedTuple):
+    """How a partition is read: from when on, and how long an hour of it takes."""
+
+    starts_ms: int
+    slowness: float
+
+
+READERS = {
+    (SHARED, 0): Reader(0, 1),
+    (SHARED, 1): Reader(5 * HOUR_MS, 1),
+    (SHARED, 2): Reader(0, 1.4),
+    (OWN, 0): Reader(30 * HOUR_MS, 1),
+    (OWN, 1): Reader(0, 1),
 }
-"""How far behind the others each partition is read."""
 
 TICK: dict[str, Any] = {
     "tenant_id": "__clock__", "device_id": "p", "sent_at": 0, "boot_id": None, "sequence": None,
@@ -68,7 +78,7 @@ class FleetLog:
 def build_log(seed: int, size: FleetSize) -> FleetLog:
     """Simulate a fleet and write all that arrives to its partitions."""
     draw, cases = random.Random(f"log {seed}"), Counter[str]()
-    arrived: dict[tuple[str, int], list[Arrival]] = {place: [] for place in READ_LATER_MS}
+    arrived: dict[tuple[str, int], list[Arrival]] = {place: [] for place in READERS}
     for index in range(size.device_count):
         device = build_device(seed, index, size)
         arrivals = arrivals_of(device, size.length_ms)
@@ -88,6 +98,7 @@ def build_log(seed: int, size: FleetSize) -> FleetLog:
     ]
     cases["late by over a day"] = sum(map(_is_late, messages))
     cases.update(f"refused {m.batch}" for m in messages if isinstance(m.batch, str))
+    cases.update(_copies(messages))
     return FleetLog(sorted(messages, key=_read_at), cases)
 
 
@@ -97,7 +108,9 @@ def _place(tenant_id: str, index: int) -> tuple[str, int]:
 
 def _read_at(message: Message) -> tuple[int, str, int, int]:
     place = (message.topic, message.partition)
-    return (message.append_time_ms + READ_LATER_MS[place], *place, message.offset)
+    reader = READERS[place]
+    elapsed_ms = message.append_time_ms - STARTED_AT_MS
+    return (int(reader.starts_ms + reader.slowness * elapsed_ms), *place, message.offset)
 
 
 def _gaps(arrivals: list[Arrival]) -> list[tuple[int, int]]:
@@ -142,6 +155,23 @@ def _poison(value: bytes, batch: dict[str, Any], draw: random.Random) -> tuple[b
     encoded |= {"bad_magic": b"\x07junk", "avro_invalid": value + b"\0"}
     reason = draw.choice(list(encoded))
     return encoded[reason], reason
+
+
+def _copies(messages: list[Message]) -> Iterator[str]:
+    """Yield, for each batch that was there before, how long ago in sequences and in time."""
+    first_ms: dict[Any, int] = {}
+    highest: dict[Any, int] = {}
+    for message in messages:
+        batch = message.batch
+        if isinstance(batch, str) or batch["sequence"] is None:
+            continue
+        boot, at_ms = (batch["device_id"], batch["boot_id"]), message.append_time_ms
+        before_ms = first_ms.setdefault((boot, batch["sequence"]), at_ms)
+        highest[boot] = max(highest.get(boot, 0), batch["sequence"])
+        if before_ms < at_ms:
+            is_far = highest[boot] - batch["sequence"] >= JUDGED_COUNT
+            yield f"copy {'over' if is_far else 'within'} 1,024 sequences"
+            yield f"copy {'over' if at_ms - before_ms > DAY_MS else 'within'} a day"
 
 
 def _is_late(message: Message) -> bool:

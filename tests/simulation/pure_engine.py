@@ -28,17 +28,35 @@ COUNTS = ("count", "nan_count", "out_of_range_count", "skewed_count", "duplicate
 
 
 class PureEngine:
-    """Keeps what the job's operators keep, and adds up what they send."""
+    """Keeps what the job's operators keep, and adds up what they send.
+
+    State and results are stored together, as the job's transactions do it.
+    """
 
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
         self.states: dict[int, AggregateState] = {}
+        self._stored: dict[int, AggregateState] = {}
+        self._sent: list[bytes] = []
+        self._entries: list[Entry] = []
         self.windows: dict[WindowKey, WindowRow] = {}
         self.account: Counter[AccountKey] = Counter()
 
-    def restart(self) -> None:
-        """Lose all but what was stored."""
+    def commit(self) -> None:
+        """Store the state as bytes, and let the readers see what was sent."""
         self.states = {shard: restored(state) for shard, state in self.states.items()}
+        self._stored = dict(self.states)
+        self._add(self._sent)
+        for entry in self._entries:
+            place = (entry.topic, entry.partition)
+            key = (*place, entry.unit.value, entry.outcome.value, entry.reason)
+            self.account[key] += entry.count
+        self._sent, self._entries = [], []
+
+    def crash(self) -> None:
+        """Lose all since the last commit; the log must be read again from there."""
+        self.states = dict(self._stored)
+        self._sent, self._entries = [], []
 
     def feed(self, block: list[Message]) -> None:
         """Read one block of messages."""
@@ -46,27 +64,19 @@ class PureEngine:
         decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
         sections = batch_sections(raw, decoded, self.shard_count)
         sections += [*dead_letter_section(raw, decoded), account_section(raw, decoded)]
-        sent: list[bytes] = []
         for section in split_sections(pack_sections(sections)):
             frames = unpack_frames(section.payload)
             if section.kind is SectionKind.DEAD_LETTERS:
-                self._book(rejected_entries(frames["letters"]))
+                self._entries += rejected_entries(frames["letters"])
             elif section.kind is SectionKind.ACCOUNT:
-                self._book(read_entries(frames["read"]))
+                self._entries += read_entries(frames["read"])
             else:
                 state = self.states.get(section.shard, AggregateState.empty())
                 step = on_batches(state, **frames, policy=WindowPolicy())
                 self.states[section.shard] = step.state
-                self._book(step.entries)
+                self._entries += step.entries
                 messages = window_messages(step.deltas, section.shard, SCHEMA_ID)
-                sent += [message.value for message in messages]
-        self._add(sent)
-
-    def _book(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            place = (entry.topic, entry.partition)
-            key = (*place, entry.unit.value, entry.outcome.value, entry.reason)
-            self.account[key] += entry.count
+                self._sent += [message.value for message in messages]
 
     def _add(self, sent: list[bytes]) -> None:
         if not sent:

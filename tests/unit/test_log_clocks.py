@@ -32,6 +32,7 @@ def test_a_copy_is_told_while_another_topic_is_read_days_ahead(sequence, is_one_
     engine = PureEngine(shard_count=1)
     for block in [log] if is_one_block else [[each] for each in log]:
         engine.feed(block)
+        engine.commit()
     assert engine.account[OWN, 0, "point", "accepted", ""] == 1
     assert engine.account[OWN, 0, "point", "duplicate", ""] == 1
 
@@ -45,4 +46,5 @@ def test_a_topic_that_is_read_days_ahead_makes_no_copy_of_a_point_that_came_a_da
     engine = PureEngine(shard_count=1)
     engine.feed(log[:2])
     engine.feed(log[2:])
+    engine.commit()
     assert engine.account[OWN, 0, "point", "accepted", ""] == 2
