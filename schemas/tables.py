@@ -13,6 +13,9 @@ from schemas.topics import Topic
 LOAD_BATCH = "load_batch"
 """Column of every loaded table: number of the last batch that added to the row."""
 
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+
 SUM_FIXED_BYTES = 16
 SUM_SQ_FIXED_BYTES = 32
 
@@ -20,6 +23,21 @@ _TEXT = pa.string()
 _TIME = pa.timestamp("ms", tz="UTC")
 _TEXTS = pa.list_(_TEXT)
 _HISTOGRAM = pa.struct([("bins", pa.list_(pa.int32())), ("counts", pa.list_(pa.uint64()))])
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """A table that adds up the rows of another by a longer span.
+
+    Args:
+        name: in the database.
+        span_ms: length of the span, in UTC; it divides a day.
+        slot_ms: length of the slots of the span, of which `covered_slots` keeps one bit each.
+    """
+
+    name: str
+    span_ms: int
+    slot_ms: int
 
 
 @dataclass(frozen=True)
@@ -31,12 +49,17 @@ class TableSpec:
         topic: whose messages become its rows.
         columns: of an insert, in order.
         month_column: the time whose UTC month is the table's partition; None: not partitioned.
+        landing: the table that inserts go to, from which views fill this one and its roll-ups;
+            None: inserts go to the table itself.
+        rollups: have the same partitions.
     """
 
     name: str
     topic: Topic
     columns: pa.Schema
     month_column: str | None = None
+    landing: str | None = None
+    rollups: tuple[Rollup, ...] = ()
 
 
 def _columns(**columns: pa.DataType) -> pa.Schema:
@@ -69,6 +92,11 @@ WINDOWS = TableSpec(
         duplicate_count=pa.uint64(),
     ),
     month_column="window_start",
+    landing="windows_landing",
+    rollups=(
+        Rollup("windows_1h", span_ms=HOUR_MS, slot_ms=MINUTE_MS),
+        Rollup("windows_1d", span_ms=24 * HOUR_MS, slot_ms=HOUR_MS),
+    ),
 )
 
 ALERT_EVENTS = TableSpec(

@@ -21,6 +21,12 @@ MESSAGE_MAX_CHARS = 500
 
 TENANT_FILTERS = {
     "windows": "tenant_id = {tenant}",
+    "windows_1h": "tenant_id = {tenant}",
+    "windows_1d": "tenant_id = {tenant}",
+    # A view that fills a table shows all of that table, past its filter.
+    "load_windows": "tenant_id = {tenant}",
+    "load_windows_1h": "tenant_id = {tenant}",
+    "load_windows_1d": "tenant_id = {tenant}",
     "alert_events": "tenant_id = {tenant}",
     "device_status": "tenant_id = {tenant}",
     "dead_letters": "startsWith(message_key, concat({tenant}, '/'))",

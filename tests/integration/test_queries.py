@@ -90,7 +90,9 @@ def test_an_answer_without_rows_still_has_its_columns(way):
 
 @pytest.mark.parametrize("tenant_id", ["t0", "t1", "o'neill \\", "ü"])
 def test_a_tenant_sees_its_own_rows_only_also_through_views(way, tenant_id):
-    for view in ("v_windows", "v_open_alerts", "v_fleet_now", "alert_events", "device_status"):
+    rollups = [f"{prefix}windows_{span}" for prefix in ("", "v_", "load_") for span in ("1h", "1d")]
+    others = ("v_windows", "v_open_alerts", "v_fleet_now", "alert_events", "device_status")
+    for view in (*others, *rollups, "load_windows"):
         frame = run_query(way, f"SELECT DISTINCT tenant_id FROM {view}", tenant_id)
         assert frame["tenant_id"].to_list() == ([tenant_id] if tenant_id in {"t0", "t1"} else [])
 

@@ -40,7 +40,7 @@ OWNERS = {
     "prometheus_client": "sinks/prometheus_endpoint.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
-    "sinks/table_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
+    "sinks/table_rows.py sinks/rollup_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
     "pydantic": "jobs/settings.py jobs/settings_file.py jobs/settings_refusals.py",
     "pydantic_settings": "jobs/settings.py",
     "requests": "jobs/jar_fetch.py",
