@@ -13,12 +13,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 from confluent_kafka.cimpl import NewTopic
 
-from jobs.settings import KafkaSettings
+from jobs.settings import KafkaSettings, Settings
 from schemas.errors import SettingsError, Unavailable
 from schemas.topics import TOPIC_SPECS, Topic, TopicSpec, telemetry_pattern, topic_name
 
 REQUEST_TIMEOUT_S = 10.0
 TIMESTAMP_TYPE = "message.timestamp.type"
+TRANSACTION_MAX = "transaction.max.timeout.ms"
+WORST_RESTART_MS = 120_000
+"""How long a job may be away while a checkpoint's results wait for their commit: 50 s until a dead
+task manager is missed, 5 s before the restart, and twice what a busy machine took to start it."""
 
 
 def admin_client(kafka: KafkaSettings) -> AdminClient:
@@ -101,6 +105,41 @@ def check_topics(kafka: KafkaSettings) -> None:
     if kafka.clock == "log":
         clocked = [name for name in found if _is_clocked(name, kafka.topic_prefix)]
         _require_append_time(clocked, kafka)
+
+
+def check_transaction_timeout(settings: Settings) -> None:
+    """Refuse a transaction timeout that the broker does not grant or that would lose results.
+
+    What a complete checkpoint has counted lies in a transaction that is committed after it. If the
+    job dies in between, that happens after its restart: by then the broker must not have ended it.
+
+    Raises:
+        Unavailable: the broker does not answer.
+        SettingsError: names the value, what is allowed and the cure.
+    """
+    asked_ms = settings.flink.transaction_timeout_ms
+    least_ms = settings.flink.checkpoint_interval_ms + WORST_RESTART_MS
+    most_ms = _transaction_max_ms(settings.kafka)
+    if not least_ms < asked_ms <= most_ms:
+        raise SettingsError(
+            "flink.transaction_timeout_ms",
+            value=asked_ms,
+            allowed=f"above {least_ms} (checkpoint interval and {WORST_RESTART_MS} for a restart)"
+            f" and at most {most_ms} ({TRANSACTION_MAX} of the broker)",
+            cure=f"set it between the two, or raise the broker's {TRANSACTION_MAX}",
+        )
+
+
+def _transaction_max_ms(kafka: KafkaSettings) -> int:
+    """Return the longest transaction that every broker grants, ms."""
+    client = admin_client(kafka)  # it must outlive its answers
+    try:
+        brokers = client.list_topics(timeout=REQUEST_TIMEOUT_S).brokers
+        asked = [ConfigResource(ResourceType.BROKER, str(number)) for number in brokers]
+        answers = client.describe_configs(asked, request_timeout=REQUEST_TIMEOUT_S)
+        return min(int(answer.result()[TRANSACTION_MAX].value) for answer in answers.values())
+    except KafkaException as error:
+        raise _unavailable(kafka, error) from error
 
 
 def _is_clocked(name: str, prefix: str) -> bool:

@@ -1,0 +1,136 @@
+"""One run: a stack of its own, a faulty fleet that sends all the while, one fault, the judgement.
+
+up -> fleet and poison send -> results come -> fault -> results come again -> fleet goes on
+   -> all is sent, the clock ends -> every row against the oracle -> down
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka.admin import NewTopic
+
+from benchmarks.fleet import build_fleet
+from benchmarks.fleet_faults import MINUTE_MS, FaultPlan, FaultScript
+from benchmarks.simulator import FleetSender, fleet_plan
+from jobs.local_stack import LocalStack
+from jobs.ports import free_port_settings
+from jobs.settings import Settings
+from jobs.topic_admin import admin_client
+from schemas.topics import Topic, topic_name
+from tests.chaos.committed_reader import CommittedReader, RecoveryWatch, now_ms
+from tests.chaos.faults import Fault
+from tests.chaos.judgement import Judgement, judge
+from tests.chaos.victims import Victims, wait_for
+from tests.integration.poison import TENANT_WITH_TOPIC, PoisonSender
+
+DEVICE_COUNT = 200
+SPEED = 30.0
+SENDING_AFTER_S = 12.0
+"""How long the fleet goes on when results come again."""
+DEVICE_WINDOW_S, GROUP_WINDOW_S = 20, 5
+
+# A cycle of 24 minutes lasts 48 s at this speed: each run sees some of everything.
+FLEET_FAULTS = FaultPlan(
+    cycle_ms=24 * MINUTE_MS,
+    silence_ratio=0.1,
+    silence_start_ms=(2 * MINUTE_MS, 10 * MINUTE_MS),
+    silence_length_ms=(3 * MINUTE_MS, 10 * MINUTE_MS),
+    site_outage_ms=(11 * MINUTE_MS, 16 * MINUTE_MS),
+    death_ms=(4 * MINUTE_MS, 12 * MINUTE_MS),
+    drift_start_ms=10 * MINUTE_MS,
+    ahead_ratio=0.1,
+    epoch_ratio=0.1,
+    delay_ratio=0.1,
+    resend_ratio=0.1,
+    nan_ratio=0.2,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run has shown.
+
+    Args:
+        recovery_s: from the fault until a result that was written after it could be read; with
+            several faults in one run the longest.
+        usual_wait_s: how long a reader of committed results waited for a commit before the fault.
+        reader_wait_s: the same from the fault on: the longest that an open transaction held it.
+        judgement: of all that was written.
+        took_s: the whole run.
+    """
+
+    recovery_s: float
+    usual_wait_s: float
+    reader_wait_s: float
+    judgement: Judgement
+    took_s: float
+
+
+def run_fault(fault: Fault, folder: Path, seed: int) -> Outcome:
+    """Start a stack, do the harm while a fleet sends, and judge all that was written."""
+    started_s = time.monotonic()
+    with LocalStack(chaos_settings(folder, seed)) as stack:
+        settings = stack.settings
+        create_tenant_topic(settings)
+        with (
+            CommittedReader(settings) as reader,
+            PoisonSender(settings) as poison,
+            sending_fleet(settings),
+        ):
+            watch = RecoveryWatch(reader)
+            # Two checkpoints of a fleet that sends.
+            first_ms = now_ms() + 2 * settings.flink.checkpoint_interval_ms
+            wait_for(lambda: reader.has_read_of(first_ms), "first results")
+            usual_wait_s = reader.longest_wait_s
+            reader.forget_waits()
+            fault.strike(Victims(stack), random.Random(seed), watch)
+            watch.wait_until_recovered()
+            reader_wait_s = reader.longest_wait_s
+            time.sleep(SENDING_AFTER_S)  # the fleet's time, no condition
+        sent = poison.sent
+        del poison  # its producers would complain of a broker that is ended
+        stack.stop_process("clock")
+        judgement = judge(settings, sent)
+    took_s = time.monotonic() - started_s
+    return Outcome(watch.longest_s, usual_wait_s, reader_wait_s, judgement, took_s)
+
+
+def chaos_settings(folder: Path, seed: int) -> Settings:
+    """Return the settings of a small stack whose windows are short."""
+    return free_port_settings(
+        folder,
+        kafka={"partition_count": 3, "tick_interval_s": 1.0},
+        flink={"shard_count": 16},
+        windows={"device_window_s": DEVICE_WINDOW_S, "group_window_s": GROUP_WINDOW_S},
+        offline={"warning_after_s": 6, "critical_after_s": 20, "resolve_hold_s": 5},
+        fleet={"device_count": DEVICE_COUNT, "seed": seed, "speed": SPEED},
+    )
+
+
+def create_tenant_topic(settings: Settings) -> None:
+    """Create a tenant's own topic, to which some of the poison goes."""
+    name = f"{topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)}.{TENANT_WITH_TOPIC}"
+    topic = NewTopic(name, num_partitions=2, config={"message.timestamp.type": "LogAppendTime"})
+    client = admin_client(settings.kafka)  # it must outlive its answers
+    client.create_topics([topic])[name].result()
+
+
+@contextmanager
+def sending_fleet(settings: Settings) -> Iterator[None]:
+    """Let the fleet send while the block runs; on the way out all it sent is acknowledged."""
+    sender = FleetSender(settings, FaultScript(build_fleet(fleet_plan(settings)), FLEET_FAULTS))
+    sender.register_devices()
+    stop = threading.Event()
+    thread = threading.Thread(target=sender.send_until, args=(None, stop, None))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        sender.close()
