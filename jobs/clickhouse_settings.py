@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jobs.settings import Settings
+from schemas.tables import WINDOWS
 from sinks.clickhouse_endpoint import ClickHouseAddress
 
 DIRECTORY_NAME = "clickhouse"
@@ -23,6 +24,12 @@ def clickhouse_address(settings: Settings) -> ClickHouseAddress:
         username=target.username,
         password=target.password.get_secret_value(),
     )
+
+
+def kept_days(settings: Settings) -> dict[str, int]:
+    """Return how long windows and their roll-ups are kept, by table; 0 is for ever."""
+    names = (WINDOWS.name, *(rollup.name for rollup in WINDOWS.rollups))
+    return dict(zip(names, settings.clickhouse.keep_days, strict=True))
 
 
 def query_socket(settings: Settings) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from jobs.clickhouse_settings import clickhouse_address, query_socket
+from jobs.clickhouse_settings import clickhouse_address, kept_days, query_socket
 from jobs.directory_lock import directory_lock
 from jobs.load_source import LoadSource
 from jobs.loader import Loader, LoaderParts
@@ -27,6 +27,7 @@ from sinks.ledger_writer import LedgerWriter
 from sinks.migration_writer import migrate
 from sinks.prometheus_endpoint import PrometheusEndpoint
 from sinks.query_endpoint import QueryEndpoint
+from sinks.retention_writer import keep_days
 from sinks.retry import Retry, RetryPolicy
 from sinks.row_batch import BatchPolicy
 
@@ -79,6 +80,8 @@ def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
         retry = Retry(RetryPolicy(), stop, on_retry=lambda error: _count_error(metrics, error))
         address = clickhouse_address(settings)
         retry(lambda: migrate(address, migrations()))
+        for table, days in retry(lambda: keep_days(address, kept_days(settings))).items():
+            log.info("keeps", table=table, days=days or "for ever")
         client = exits.enter_context(contextlib.closing(open_client(address)))
         writer = ClickHouseWriter(client, retry)
         kafka, registry_at = settings.kafka, settings.registry

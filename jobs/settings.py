@@ -27,6 +27,7 @@ SETTINGS_FILE_VARIABLE = "FLEETPULSE_SETTINGS_FILE"
 EXAMPLE_VARIABLE = "FLEETPULSE_KAFKA__PARTITION_COUNT"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+KeptDays = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Group(BaseModel):
@@ -82,6 +83,8 @@ class ClickHouseSettings(Group):
     username: str = "default"
     password: SecretStr = SecretStr("")
     database: str = Field("fleetpulse", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+    keep_days: tuple[KeptDays, KeptDays, KeptDays] = (90, 365, 1826)
+    """How long windows, hours and days are kept; 0: for ever."""
 
 
 class LoaderSettings(Group):

