@@ -22,6 +22,8 @@ DAY_MS = 24 * HOUR_MS
 STARTED_AT_MS = 1_790_000_100_000
 METRICS = ("cpu", "latency_ms", "accuracy")
 EDGE_VALUES = (float("nan"), float("inf"), -float("inf"), 1.1e12, -1e12, 1024.0, -0.0, 5e-324)
+EDGE = 1_060
+"""A little more than the 1,024 sequences that the engine judges."""
 FIRST_SEQUENCES = (0, 0, 0, 1, 2**40, 2**63 - 10_000)
 
 
@@ -81,6 +83,7 @@ class Device:
     firmware: int = 0
     model: int = 0
     group: int = 0
+    group_changes: int = 0
     unsent: list[Record] = field(default_factory=list)
     """Batches that wait for the uplink."""
     unconfirmed: list[Record] = field(default_factory=list)
@@ -105,8 +108,8 @@ def build_device(seed: int, index: int, size: FleetSize) -> Device:
     if is_chatty:
         # Over 1,024 batches wait.
         dark_from_ms, dark_ms = draw.uniform(2, 6) * HOUR_MS, draw.uniform(18, 23) * HOUR_MS
-    acks_ms = draw.uniform(1, 30) * HOUR_MS if draw.random() < 0.3 else 0
-    acks_from_ms = draw.uniform(1, 20) * HOUR_MS
+    acks_ms = draw.uniform(1, 45) * HOUR_MS if draw.random() < 0.5 else 0
+    acks_from_ms = draw.uniform(1, 10) * HOUR_MS
     return Device(
         index=index,
         draw=draw,
@@ -131,6 +134,13 @@ def arrivals_of(device: Device, length_ms: int) -> list[Arrival]:
         for sent_ms, _, batch in sent
         if device.draw.random() < 0.03
     ]
+    if len(sent) > EDGE:
+        # As far back as a sequence can just be judged, and a little farther.
+        copies += [
+            arrival._replace(at_ms=sent[place].at_ms)
+            for place in range(EDGE, len(sent), EDGE)
+            for arrival in sent[place - EDGE : place - 980]
+        ]
     dark_from_ms, dark_until_ms = device.uplink_lost_ms
     if dark_until_ms > dark_from_ms:
         # A gateway that was dark as well sends again what it had last passed on.
@@ -175,6 +185,7 @@ def _update(device: Device) -> None:
         device.model += 1
     elif chance < 0.05:
         device.group = (device.group + 1) % 3
+        device.group_changes += 1
 
 
 def _emptied(device: Device, at_ms: int) -> Iterator[Arrival]:

@@ -86,6 +86,7 @@ def build_log(seed: int, size: FleetSize) -> FleetLog:
         cases[f"clock {device.clock}"] += 1
         cases["firmware updates"] += device.firmware
         cases["model updates"] += device.model
+        cases["group changes"] += device.group_changes
         cases["forgetful"] += device.is_forgetful
         cases["newest first"] += device.is_newest_first
         cases["without sequence"] += not device.has_sequence

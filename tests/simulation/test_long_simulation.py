@@ -15,7 +15,7 @@ from tests.simulation.pure_engine import PureEngine
 HARD_CASES = (
     *(f"clock {fault}" for fault in ClockFault),
     "dark for over a day", "newest first", "forgetful", "without sequence",
-    "firmware updates", "model updates", "late by over a day",
+    "firmware updates", "model updates", "group changes", "late by over a day",
     "copy within 1,024 sequences", "copy over 1,024 sequences",
     "copy within a day", "copy over a day",
     "refused bad_magic", "refused avro_invalid", "refused identity_invalid",
