@@ -6,11 +6,12 @@ telemetry -> decode block -> split by shard -> duplicates, windows -> windows, a
 """
 
 from pyflink.common import Types
+from pyflink.table import StatementSet, StreamTableEnvironment
 
-from jobs.environment import table_environment
+from jobs.environment import pinned_insert, table_environment
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import DeadLetterSettings, Settings, WindowSettings
-from jobs.telemetry_source import container_query, create_raw_source
+from jobs.telemetry_source import containers, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
@@ -27,15 +28,21 @@ SECOND_MS = 1000
 def submit(settings: Settings, restore_path: str | None = None) -> str:
     """Build the job, submit it to the cluster and return its id."""
     tables = table_environment(settings, JOB_NAME, restore_path)
+    result = build(tables, settings, _topics(settings)).execute()
+    return str(result.get_job_client().get_job_id())
+
+
+def build(
+    tables: StreamTableEnvironment, settings: Settings, topics: AggregateTopics
+) -> StatementSet:
+    """Build the job without submitting it."""
     prefix = settings.kafka.topic_prefix
-    topics = _topics(settings)
     aggregate = AggregateShards(
         window_policy(settings.windows), reject_policy(settings.dead_letters, prefix), topics
     )
     source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME, has_tenant_topics=True)
-    query = container_query(tables, settings, source, BlockUse.BATCHES)
     rows = (
-        tables.to_data_stream(tables.sql_query(query))
+        containers(tables, settings, source, BlockUse.BATCHES)
         .flat_map(split_container, output_type=element_type())
         .uid("split-batches")
         .key_by(lambda element: element[0], key_type=Types.INT())
@@ -51,8 +58,7 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
         transactional_id_prefix=f"{prefix}{JOB_NAME}",
         transaction_timeout_ms=settings.flink.transaction_timeout_ms,
     )
-    result = tables.execute_sql(insert_sql("results"))
-    return str(result.get_job_client().get_job_id())
+    return pinned_insert(tables, insert_sql("results"), "write-results")
 
 
 def _topics(settings: Settings) -> AggregateTopics:

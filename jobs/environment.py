@@ -6,9 +6,9 @@ import zipfile
 from pathlib import Path
 
 from pyflink.common import Configuration
-from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from pyflink.table import StreamTableEnvironment
+from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.settings import Settings
 
@@ -86,6 +86,29 @@ def _flink_options(settings: Settings, job_name: str, restore_path: str | None) 
     if restore_path is not None:
         options["execution.state-recovery.path"] = restore_path
     return options
+
+
+def pin_source(stream: DataStream, uid: str) -> DataStream:
+    """Give the source that SQL made for a stream a fixed uid: it keeps the offsets.
+
+    Flink would name it by its place in the whole graph, and a savepoint would fit only the very
+    same graph. What lies between has no state.
+    """
+    transformation = stream._j_data_stream.getTransformation()  # noqa: SLF001 - PyFlink hides it
+    while not transformation.getInputs().isEmpty():
+        transformation = transformation.getInputs().get(0)
+    transformation.setUid(uid)
+    return stream
+
+
+def pinned_insert(tables: StreamTableEnvironment, sql: str, uid: str) -> StatementSet:
+    """Return an insert whose operators have fixed uids: the sink keeps its transactions."""
+    configuration = tables.get_config()
+    configuration.set("table.exec.uid.generation", "ALWAYS")
+    configuration.set("table.exec.uid.format", f"{uid}-<transformation>")
+    statements = tables.create_statement_set()
+    statements.add_insert_sql(sql)
+    return statements
 
 
 def package_zip() -> Path:

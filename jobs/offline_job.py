@@ -11,13 +11,13 @@ after a failure carries the same id.
 
 from pyflink.common import Types
 from pyflink.datastream import DataStream
-from pyflink.table import StreamTableEnvironment
+from pyflink.table import StatementSet, StreamTableEnvironment
 
-from jobs.environment import table_environment
+from jobs.environment import pinned_insert, table_environment
 from jobs.offline_settings import offline_policy
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import Settings
-from jobs.telemetry_source import container_query, create_raw_source
+from jobs.telemetry_source import containers, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
@@ -29,17 +29,30 @@ from udfs.split_operator import element_type, is_for_shards, split_container
 
 JOB_NAME = "fleetpulse-offline"
 
+EventTopics = dict[Topic, tuple[str, int]]
+"""Name on the broker and schema id of each topic of events."""
+
 
 def submit(settings: Settings, restore_path: str | None = None) -> str:
     """Build the job, submit it to the cluster and return its id."""
     tables = table_environment(settings, JOB_NAME, restore_path)
+    result = build(tables, settings, _topics(settings)).execute()
+    return str(result.get_job_client().get_job_id())
+
+
+def _topics(settings: Settings) -> EventTopics:
     prefix = settings.kafka.topic_prefix
-    policy = offline_policy(settings.offline)
     registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
-    topics = {
+    return {
         topic: (topic_name(topic, prefix), registry.register(topic, prefix))
         for topic in (Topic.ALERTS, Topic.DEVICE_STATUS)
     }
+
+
+def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopics) -> StatementSet:
+    """Build the job without submitting it."""
+    prefix = settings.kafka.topic_prefix
+    policy = offline_policy(settings.offline)
     contacts = _sections(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
     devices = _sections(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
     dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
@@ -63,17 +76,15 @@ def submit(settings: Settings, restore_path: str | None = None) -> str:
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
     names = [name for name, _ in topics.values()] + [dead_letters_topic]
     create_result_topics(tables, settings.kafka.bootstrap_servers, names)
-    result = tables.execute_sql(insert_sql("results"))
-    return str(result.get_job_client().get_job_id())
+    return pinned_insert(tables, insert_sql("results"), "write-results")
 
 
 def _sections(
     tables: StreamTableEnvironment, settings: Settings, topic: Topic, use: BlockUse
 ) -> DataStream:
     source = create_raw_source(tables, settings, topic, JOB_NAME)
-    query = container_query(tables, settings, source, use)
     return (
-        tables.to_data_stream(tables.sql_query(query))
+        containers(tables, settings, source, use)
         .flat_map(split_container, output_type=element_type())
         .uid(f"split-{use.value}")
     )

@@ -1,8 +1,10 @@
 """The raw Kafka sources: bytes and their place in the log, nothing decoded in the JVM."""
 
+from pyflink.datastream import DataStream
 from pyflink.table import DataTypes, StreamTableEnvironment
 from pyflink.table.udf import udf
 
+from jobs.environment import pin_source
 from jobs.settings import Settings
 from schemas.topics import Topic, telemetry_pattern, topic_name
 from udfs.decode_function import BlockUse, DecodeBlock
@@ -77,10 +79,10 @@ def _topic_option(settings: Settings, topic: Topic, *, has_tenant_topics: bool) 
     return f"'topic' = '{topic_name(topic, prefix)}'"
 
 
-def container_query(
+def containers(
     tables: StreamTableEnvironment, settings: Settings, source: str, use: BlockUse
-) -> str:
-    """Register the decode function for one use and return the query that yields containers."""
+) -> DataStream:
+    """Return the containers of a raw source, decoded for one use."""
     function = f"decode_{use.value}"
     decode = DecodeBlock(
         use,
@@ -91,4 +93,6 @@ def container_query(
     )
     vectorised = udf(decode, result_type=DataTypes.BYTES(), func_type="pandas")
     tables.create_temporary_function(function, vectorised)
-    return CONTAINER_QUERY.format(function=function, source=source)
+    query = CONTAINER_QUERY.format(function=function, source=source)
+    stream = tables.to_data_stream(tables.sql_query(query))
+    return pin_source(stream, f"read-{use.value}")

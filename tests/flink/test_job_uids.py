@@ -1,0 +1,71 @@
+"""The uids by which a savepoint's state finds its operator: a change of one loses that state."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.flink_cluster import flink_environment, prepare_flink
+from jobs.settings import load_settings
+from jobs.settings_file import write_settings_file
+
+pytestmark = pytest.mark.flink
+
+PINNED = {
+    "fleetpulse-aggregate": {
+        "read-batches",
+        "split-batches",
+        "aggregate-shards",
+        "write-results-sink",
+        "Sink Committer: write-results-sink",
+    },
+    "fleetpulse-offline": {
+        "read-contacts",
+        "read-devices",
+        "split-contacts",
+        "split-devices",
+        "send-letters",
+        "watch-shards",
+        "watch-fleet",
+        "write-results-sink",
+        "Sink Committer: write-results-sink",
+    },
+}
+# What only reshapes a record has no state, and may come and go with a release of Flink.
+STATELESS = (
+    "Calc[",
+    "PythonCalc[",
+    "TableToDataStream",
+    "DataStreamToTable",
+    "ConstraintEnforcer[",
+    "_stream_key_by_map_operator",
+    "Filter",
+)
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory):
+    settings = load_settings(stack={"data_dir": tmp_path_factory.mktemp("stack")})
+    write_settings_file(settings)
+    prepare_flink(settings)
+    listing = [sys.executable, "-m", "tests.flink.job_uids"]
+    root = Path(__file__).resolve().parents[2]
+    environment = flink_environment(settings)
+    done = subprocess.run(
+        listing, env=environment, cwd=root, stdout=subprocess.PIPE, check=True, timeout=120
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_operator_with_state_has_the_uid_of_all_releases(operators):
+    for job, pinned in PINNED.items():
+        with_state = {uid for uid, name in operators[job] if not name.startswith(STATELESS)}
+        assert with_state == pinned, job
+
+
+def test_no_uid_is_there_twice(operators):
+    for job, found in operators.items():
+        uids = [uid for uid, _ in found if uid is not None]
+        assert len(uids) == len(set(uids)), job
