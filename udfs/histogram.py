@@ -9,21 +9,22 @@ arithmetic and the same on every machine:
 
 Negative values take the negated index; bin 0 holds every |value| < 2^-20. A bin is represented by
 its middle, which is at most 1/128 (0.78 %) of the value away: a bin is 1/64 as wide as the power
-of two it starts in. Values of bin 0 are off by at most 2^-20, about 1e-6.
+of two it starts in. Values of bin 0 are off by at most 2^-20, about 1e-6. A middle may lie outside
+of what was seen: a quantile is clamped into [min, max] of its window, which brings it nearer.
 
 References:
     HdrHistogram (Tene): linear sub-buckets in each power of two.
     Masson et al. 2019, DDSketch, VLDB 12(12): relative error as the contract of a quantile sketch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.int64]
+Histogram: TypeAlias = Mapping[int, int]
 
 LAYOUT_VERSION = 1
 BINS_PER_OCTAVE = 64
@@ -65,19 +66,26 @@ def bin_value(index: npt.NDArray[Any]) -> Floats:
     return np.where(index < 0, -middle, middle)
 
 
-def quantile(bins: Sequence[int], counts: Sequence[int], q: float) -> float | None:
-    """Return the q-quantile of a sparse histogram: the value of rank ceil(q * n), at least 1.
+def quantile(
+    bins: Sequence[int], counts: Sequence[int], q: float, *, smallest: float, largest: float
+) -> float | None:
+    """Return the q-quantile of a window: the value of rank ceil(q * n), at least 1.
 
     Args:
         bins: indices of the bins that are not empty, ascending.
         counts: points in each, same order.
         q: 0 to 1.
+        smallest: minimum of the window.
+        largest: maximum of the window.
 
     Returns:
-        A value within `RELATIVE_ERROR` of the exact one; None when the histogram is empty.
+        A value in [smallest, largest], within `RELATIVE_ERROR` of the exact one, or within 2^-20
+        where that one is smaller than 2^-20; None when the histogram is empty.
 
-    >>> quantile([1281, 1345], [1, 1], 0.5)
+    >>> quantile([1281, 1345], [1, 1], 0.5, smallest=1.0, largest=2.0)
     1.0078125
+    >>> quantile([1281], [7], 0.5, smallest=1.0, largest=1.0)
+    1.0
     """
     assert 0 <= q <= 1
     cumulated = np.cumsum(np.asarray(counts, dtype=np.int64))
@@ -85,4 +93,19 @@ def quantile(bins: Sequence[int], counts: Sequence[int], q: float) -> float | No
         return None
     rank = max(1, int(np.ceil(q * int(cumulated[-1]))))
     found = int(np.searchsorted(cumulated, rank))
-    return float(bin_value(np.asarray(bins[found : found + 1]))[0])
+    middle = float(bin_value(np.asarray(bins[found : found + 1]))[0])
+    return min(max(middle, smallest), largest)
+
+
+def merge_histograms(left: Histogram, right: Histogram) -> Histogram:
+    """Add two sparse histograms; commutative and associative, for counts are integers.
+
+    Args:
+        left: bin -> points in it, layout 1, every count above 0.
+        right: as `left`.
+
+    >>> merge_histograms({1: 2}, {1: 1, -4: 5})
+    {-4: 5, 1: 3}
+    """
+    bins = sorted(left.keys() | right.keys())
+    return {index: left.get(index, 0) + right.get(index, 0) for index in bins}
