@@ -70,8 +70,8 @@ demo: setup ## the whole engine with a simulated fleet, live; DEMO_SECONDS=60 en
 bench: ## throughput and latency (not built yet)
 	@echo "make bench: not built yet" >&2; exit 1
 
-chaos: ## faults that need processes (not built yet)
-	@echo "make chaos: not built yet" >&2; exit 1
+chaos: setup ## kill parts of a running engine, compare every row; FAULTS=worker SEED=7, else all
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
 clean: ## end the local stack, remove its data and all caches of tools; .venv stays
 	@if test -x $(BIN)/fleetpulse; then $(BIN)/fleetpulse down; fi

@@ -182,13 +182,25 @@ def demo(
 def submit(context: typer.Context) -> None:
     """Submit the jobs to the Flink cluster of the settings and print their ids.
 
-    `fleetpulse up` does this already; use it again after a job was cancelled.
+    Each goes on where it was. `fleetpulse up` does this already; use it after `fleetpulse stop`.
 
-    Example: fleetpulse submit
+    Example: fleetpulse --set flink.parallelism=2 submit
     """
     from jobs.submit import submit_from_child
 
     raise typer.Exit(submit_from_child(_settings(context)))
+
+
+@app.command()
+def stop(context: typer.Context) -> None:
+    """Stop the jobs, each with a savepoint from which `fleetpulse submit` goes on.
+
+    Example: fleetpulse stop
+    """
+    from jobs.job_stop import stop_jobs
+
+    for name, uri in stop_jobs(_settings(context)).items():
+        typer.echo(f"{name}: {uri}")
 
 
 @app.command()
@@ -220,7 +232,6 @@ def query(
     """Ask the stored tables, also while the loader runs; nothing can be changed.
 
     Example: fleetpulse query alerts --tenant demo
-
     Example: fleetpulse query "SELECT * FROM v_device_5m LIMIT 5" --format csv
     """
     from jobs.query import run_query
@@ -270,8 +281,7 @@ def doctor(context: typer.Context) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
-    del number, frame
+def _end_on_sigterm(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's
     sys.exit(EXIT_TERMINATED)
 
 
