@@ -1,10 +1,8 @@
 """Block decode against fastavro, record by record: on good blocks and on mutilated ones."""
 
-import io
 import math
 import tracemalloc
 
-import fastavro
 import numpy as np
 import polars as pl
 import pytest
@@ -288,20 +286,3 @@ def test_a_refused_schema_id_is_refused_with_the_registrys_words():
 
     block = decode_messages(Topic.TELEMETRY, [encode_version(1, BATCH)], refuse)
     assert [(m.reason, m.detail) for m in block.rejected] == [(Reason.SCHEMA_UNKNOWN, "no such id")]
-
-
-def test_a_container_file_is_no_message_with_or_without_a_wire_header():
-    # A container of 300 kB may unpack to 300 MB: none is ever opened.
-    out = io.BytesIO()
-    fastavro.writer(out, VERSIONS[1], [BATCH], codec="deflate")
-    block = decode([out.getvalue(), wire_header(1) + out.getvalue(), encode_version(1, BATCH)])
-    assert [m.reason for m in block.rejected] == [Reason.BAD_MAGIC, Reason.AVRO_INVALID]
-    assert block.messages["row"].to_list() == [2]
-
-
-def test_a_time_beyond_every_calendar_is_a_number_like_others():
-    # 2^61 ms overflows a datetime; here it is judged with the clock rules, not by a crash.
-    far = BATCH | {"sent_at": 2**61, "points": [POINT | {"timestamp": -(2**63)}]}
-    block = decode([encode_version(1, far)])
-    assert block.messages["sent_at"].to_list() == [2**61]
-    assert block.items["timestamp"].to_list() == [-(2**63)]
