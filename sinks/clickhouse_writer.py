@@ -13,7 +13,7 @@ from schemas.tables import LOAD_BATCH, TableSpec
 from sinks.clickhouse_endpoint import translated_errors
 from sinks.load_ledger import LedgerEntry
 from sinks.retry import Retry
-from sinks.rollup_rows import landing_faults, partitions_of, tables_of
+from sinks.rollup_rows import behind_landing, landing_faults, partitions_of, tables_of
 from sinks.table_rows import with_batch_number
 
 INSERT_SETTINGS: dict[str, object] = {
@@ -33,7 +33,10 @@ INSERT_SETTINGS: dict[str, object] = {
 NEW_INSERT_SETTINGS: dict[str, object] = {"deduplicate_insert": "enable"}
 """Set where the engine knows them; older releases do not."""
 
-COLUMNS_SQL = "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
+COLUMNS_SQL = """
+SELECT table, name, type FROM system.columns
+WHERE database = currentDatabase() AND table IN %(tables)s
+"""
 
 
 class _CountMismatch(Unavailable):
@@ -172,7 +175,8 @@ class ClickHouseWriter:
             SettingsError: somebody changed them.
         """
         with translated_errors(f"look at what is behind {spec.landing}"):
-            found = self._client.query(COLUMNS_SQL).result_rows
+            asked = {"tables": behind_landing(spec)}
+            found = self._client.query(COLUMNS_SQL, parameters=asked).result_rows
         faults = landing_faults(spec, [(table, column, kind) for table, column, kind in found])
         if faults:
             raise SettingsError(

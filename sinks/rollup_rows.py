@@ -78,6 +78,13 @@ def month_numbers(times: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.add(pc.multiply(pc.year(times), 100), pc.month(times))
 
 
+def behind_landing(spec: TableSpec) -> list[str]:
+    """Return a landing and every view and table that an insert into it reaches."""
+    assert spec.landing is not None
+    targets = [spec.name, *(rollup.name for rollup in spec.rollups)]
+    return [spec.landing, *(VIEW_PREFIX + target for target in targets), *targets]
+
+
 def landing_faults(spec: TableSpec, columns: Iterable[tuple[str, str, str]]) -> list[str]:
     """Return what would keep a column of the landing from reaching a table, one line each.
 
