@@ -22,10 +22,15 @@ from jobs.settings_file import child_environment
 from schemas.errors import SettingsError, Unavailable
 
 JOB_MANAGER_HEAP_MB = 384
-TASK_HEAP_MB = 512
+TASK_HEAP_MB = 1536
+TASK_OFF_HEAP_MB = 1536
+"""Limits, not what is taken. PyFlink counts the messages of a block, not their bytes, and holds a
+block once as Arrow outside of the heap and up to four times in it: a burst of messages of 1 MiB needs
+what no ordinary block does."""
+FIRST_HEAP_MB = 512
 FRAMEWORK_HEAP_MB = 128
 NETWORK_MB = 96
-DIRECT_MB = 128 + 128 + NETWORK_MB
+DIRECT_MB = 128 + TASK_OFF_HEAP_MB + NETWORK_MB
 METASPACE_MB = 256
 MANAGED_MB_PER_SLOT = 48
 SLOTS_PER_PARALLELISM = 8
@@ -88,6 +93,7 @@ def prepare_flink(settings: Settings) -> None:
         "rest_port": settings.stack.flink_port,
         "slot_count": slot_count(settings),
         "task_heap_mb": TASK_HEAP_MB,
+        "task_off_heap_mb": TASK_OFF_HEAP_MB,
         "network_mb": NETWORK_MB,
         "managed_mb": MANAGED_MB_PER_SLOT * slot_count(settings),
         "metaspace_mb": METASPACE_MB,
@@ -149,7 +155,7 @@ def task_manager_program(settings: Settings) -> Program:
     heap_mb = TASK_HEAP_MB + FRAMEWORK_HEAP_MB
     options = [
         f"-Xmx{heap_mb}m",
-        f"-Xms{heap_mb}m",
+        f"-Xms{FIRST_HEAP_MB}m",
         f"-XX:MaxDirectMemorySize={DIRECT_MB}m",
         f"-XX:MaxMetaspaceSize={METASPACE_MB}m",
     ]
