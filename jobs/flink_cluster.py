@@ -25,8 +25,8 @@ JOB_MANAGER_HEAP_MB = 384
 TASK_HEAP_MB = 1536
 TASK_OFF_HEAP_MB = 1536
 """Limits, not what is taken. PyFlink counts the messages of a block, not their bytes, and holds a
-block once as Arrow outside of the heap and up to four times in it: a burst of messages of 1 MiB needs
-what no ordinary block does."""
+block once as Arrow outside of the heap and up to four times in it: a burst of messages of 1 MiB
+needs what no ordinary block does."""
 FIRST_HEAP_MB = 512
 FRAMEWORK_HEAP_MB = 128
 NETWORK_MB = 96
