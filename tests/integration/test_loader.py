@@ -111,6 +111,8 @@ def bench(stack, tmp_path):
         registry=base.registry.model_dump(),
         stack=base.stack.model_dump() | {"data_dir": tmp_path / "data"},
         loader={"batch_max_age_ms": 200},
+        # The rows are of a fixed month, which gets older.
+        clickhouse={"keep_days": (0, 0, 0)},
     )
     create_topics(settings.kafka)
     registry = SchemaRegistry(settings.registry.url, settings.registry.timeout_s)
@@ -225,6 +227,8 @@ def test_a_loader_that_is_killed_in_mid_batch_neither_loses_nor_doubles_a_row(be
     total = sum(window.count for window in deltas.expected.values())
     bench.wait_for_rows("SELECT toInt64(sum(count)) FROM windows", [(total,)])
     assert set(bench.ask(WINDOW_ROWS)) == expected_rows(deltas)
+    for table in ("windows_1h", "windows_1d"):
+        assert bench.ask(f"SELECT toInt64(sum(count)) FROM {table}") == [(total,)]
     assert bench.ask("SELECT countIf(NOT is_done) FROM load_ledger FINAL") == [(0,)]
 
 
