@@ -1,6 +1,5 @@
 """What a run has lost or counted twice: topic and tables against the log, row for row."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -161,12 +160,3 @@ def _difference(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> str:
     )
     first = min(different, key=str)
     return f"{dict(kinds)}, such as {first}: {found.get(first)} for {expected.get(first)}"
-
-
-def seconds(duration_s: float) -> str:
-    """Return a duration for the table.
-
-    >>> seconds(3.14159), seconds(math.nan)
-    ('3.1', '-')
-    """
-    return "-" if math.isnan(duration_s) else f"{duration_s:.1f}"

@@ -7,7 +7,7 @@ up -> fleet and poison send -> results come -> fault -> results come again -> fl
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,52 +52,61 @@ FLEET_FAULTS = FaultPlan(
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one run has shown.
+class Recovery:
+    """How one fault was got over.
 
     Args:
-        recovery_s: from the fault until a result that was written after it could be read; with
-            several faults in one run the longest.
-        usual_wait_s: how long a reader of committed results waited for a commit before the fault.
-        reader_wait_s: the same from the fault on: the longest that an open transaction held it.
-        judgement: of all that was written.
-        took_s: the whole run.
+        recovery_s: from the fault until a result that was written after it could be read; of
+            several in one fault the longest.
+        usual_wait_s: how long an open transaction held a reader of committed results before it.
+        reader_wait_s: the same from the fault on, at most.
     """
 
     recovery_s: float
     usual_wait_s: float
     reader_wait_s: float
-    judgement: Judgement
-    took_s: float
 
 
-def run_fault(fault: Fault, folder: Path, seed: int) -> Outcome:
-    """Start a stack, do the harm while a fleet sends, and judge all that was written."""
-    started_s = time.monotonic()
+def run_faults(
+    faults: Sequence[Fault], folder: Path, seed: int
+) -> tuple[list[Recovery], Judgement]:
+    """Start a stack, do the harm while a fleet sends, and judge all that was written.
+
+    Args:
+        faults: one after another, each when the one before it is got over.
+        folder: of the stack.
+        seed: of the fleet and of the faults' moments.
+    """
+    draw = random.Random(seed)
     with LocalStack(chaos_settings(folder, seed)) as stack:
-        settings = stack.settings
+        settings, victims = stack.settings, Victims(stack)
         create_tenant_topic(settings)
         with (
             CommittedReader(settings) as reader,
             PoisonSender(settings) as poison,
             sending_fleet(settings),
         ):
-            watch = RecoveryWatch(reader)
-            # Two checkpoints of a fleet that sends.
-            first_ms = now_ms() + 2 * settings.flink.checkpoint_interval_ms
-            wait_for(lambda: reader.has_read_of(first_ms), "first results")
-            usual_wait_s = reader.longest_wait_s
-            reader.forget_waits()
-            fault.strike(Victims(stack), random.Random(seed), watch)
-            watch.wait_until_recovered()
-            reader_wait_s = reader.longest_wait_s
+            recoveries = [_suffer(fault, victims, draw, reader) for fault in faults]
             time.sleep(SENDING_AFTER_S)  # the fleet's time, no condition
         sent = poison.sent
         del poison  # its producers would complain of a broker that is ended
         stack.stop_process("clock")
-        judgement = judge(settings, sent)
-    took_s = time.monotonic() - started_s
-    return Outcome(watch.longest_s, usual_wait_s, reader_wait_s, judgement, took_s)
+        return recoveries, judge(settings, sent)
+
+
+def _suffer(
+    fault: Fault, victims: Victims, draw: random.Random, reader: CommittedReader
+) -> Recovery:
+    # Two checkpoints of a fleet that sends.
+    first_ms = now_ms() + 2 * victims.settings.flink.checkpoint_interval_ms
+    reader.forget_waits()
+    wait_for(lambda: reader.has_read_of(first_ms), "results before the fault")
+    usual_wait_s = reader.longest_wait_s
+    reader.forget_waits()
+    watch = RecoveryWatch(reader)
+    fault.strike(victims, draw, watch)
+    watch.wait_until_recovered()
+    return Recovery(watch.longest_s, usual_wait_s, reader.longest_wait_s)
 
 
 def chaos_settings(folder: Path, seed: int) -> Settings:
