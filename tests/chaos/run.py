@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +78,9 @@ def run_faults(
         seed: of the fleet and of the faults' moments.
     """
     draw = random.Random(seed)
-    with LocalStack(chaos_settings(folder, seed)) as stack:
+    with ExitStack() as ending, LocalStack(chaos_settings(folder, seed)) as stack:
         settings, victims = stack.settings, Victims(stack)
+        ending.callback(victims.end_orphans)
         create_tenant_topic(settings)
         with (
             CommittedReader(settings) as reader,

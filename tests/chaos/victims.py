@@ -20,7 +20,7 @@ from jobs.flink_cluster import (
 )
 from jobs.local_stack import LocalStack
 from jobs.process_group import ProcessGroup, Program
-from jobs.process_records import read_records
+from jobs.process_records import ProcessRecord, end_processes, read_records
 from jobs.settings import Settings
 from jobs.submit import submit_from_child
 
@@ -44,6 +44,7 @@ class Victims:
         self._run_dir, self._log_dir = stack.run_dir, stack.log_dir
         # Of its own: the stack's group takes its processes for ended when we have killed them.
         self._group = ProcessGroup(stack.run_dir, stack.log_dir)
+        self._killed: list[ProcessRecord] = []
 
     def job_id(self, name: str) -> str:
         """Return the id of the live job of a name."""
@@ -88,10 +89,15 @@ class Victims:
 
     def kill(self, *names: str) -> None:
         """Kill processes of the stack, not their children, and wait until they have ended."""
+        self._killed += [r for r in read_records(self._run_dir) if r.name in names]
         killed = [psutil.Process(self._pid(name)) for name in names]
         for process in killed:
             process.kill()
         psutil.wait_procs(killed, timeout=DEADLINE_S)
+
+    def end_orphans(self) -> None:
+        """End Python workers that have outlived a task manager: nobody else knows of them."""
+        end_processes(self._killed, grace_s=1.0)
 
     def start_task_manager(self) -> None:
         """Start the task manager again."""
