@@ -8,6 +8,7 @@ import base64
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from string import Template
@@ -72,10 +73,21 @@ def is_kafka_formatted(settings: Settings) -> bool:
 
 def kafka_format_program(settings: Settings) -> Program:
     """Return the program that prepares the broker's empty folder."""
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    options = ["-t", cluster_id, "-c", str(write_kafka_config(settings))]
+    options = ["-t", cluster_id(uuid.uuid4), "-c", str(write_kafka_config(settings))]
     argv = [*_kafka_java(settings, *QUICK_START), "kafka.tools.StorageTool", "format", *options]
     return Program("kafka-format", argv, inherited_environment())
+
+
+def cluster_id(draw: Callable[[], uuid.UUID]) -> str:
+    """Return an id as Kafka writes it; one in 64 would begin like an option, and is drawn again.
+
+    >>> cluster_id(iter([uuid.UUID(int=0xF8 << 120), uuid.UUID(int=0)]).__next__)
+    'AAAAAAAAAAAAAAAAAAAAAA'
+    """
+    while True:
+        text = base64.urlsafe_b64encode(draw().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
 
 
 def kafka_program(settings: Settings) -> Program:
