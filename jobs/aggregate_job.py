@@ -1,12 +1,14 @@
 """Telemetry in, window deltas, dead letters and the account out, exactly once.
 
-telemetry -> decode block -> split by shard -> duplicates, windows -> windows, accounts,
-(raw)        (Arrow batch)   (flat map)        reject limit           dead-letters
-                                               (keyed state)          (one transaction)
+telemetry -> decode block -> split by shard -> duplicates,   -> sums of all   -> windows, accounts,
+(raw)        (Arrow batch)   (flat map)        reject limit     shards           dead-letters
+                                               (keyed state)    (Arrow batch)    (one transaction)
 """
 
 from pyflink.common import Types
-from pyflink.table import StatementSet, StreamTableEnvironment
+from pyflink.datastream import DataStream
+from pyflink.table import DataTypes, StatementSet, StreamTableEnvironment
+from pyflink.table.udf import udf
 
 from jobs.environment import pinned_insert, table_environment
 from jobs.result_rows import result_schema, result_type
@@ -15,13 +17,21 @@ from jobs.telemetry_source import containers, create_raw_source
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
-from udfs.aggregate_operator import AggregateShards, AggregateTopics
+from udfs.block_results import AggregateTopics
 from udfs.decode_function import BlockUse
+from udfs.duplicates_operator import MarkDuplicates
 from udfs.reject_policy import RejectPolicy
+from udfs.result_operator import result_rows
 from udfs.split_operator import element_type, split_container
+from udfs.sum_function import SumBlocks
 from udfs.windows import WindowPolicy
 
 JOB_NAME = "fleetpulse-aggregate"
+SUM_QUERY = """
+    select results from (
+        select sum_blocks(shard, kind, payload) as results from judged
+    ) where results is not null
+"""
 SECOND_MS = 1000
 
 
@@ -37,18 +47,23 @@ def build(
 ) -> StatementSet:
     """Build the job without submitting it."""
     prefix = settings.kafka.topic_prefix
-    aggregate = AggregateShards(
-        window_policy(settings.windows), reject_policy(settings.dead_letters, prefix), topics
-    )
     source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME, has_tenant_topics=True)
-    rows = (
+    judged = (
         containers(tables, settings, source, BlockUse.BATCHES)
         .flat_map(split_container, output_type=element_type())
         .uid("split-batches")
         .key_by(lambda element: element[0], key_type=Types.INT())
-        .process(aggregate, output_type=result_type())
+        .process(
+            MarkDuplicates(reject_policy(settings.dead_letters, prefix)),
+            output_type=element_type(),
+        )
         .uid("aggregate-shards")
-        .name("aggregate shards")
+        .name("mark duplicates")
+    )
+    rows = (
+        summed(tables, judged, SumBlocks(window_policy(settings.windows), topics))
+        .flat_map(result_rows, output_type=result_type())
+        .uid("split-results")
     )
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
     create_result_topics(
@@ -59,6 +74,16 @@ def build(
         transaction_timeout_ms=settings.flink.transaction_timeout_ms,
     )
     return pinned_insert(tables, insert_sql("results"), "write-results")
+
+
+def summed(tables: StreamTableEnvironment, judged: DataStream, function: SumBlocks) -> DataStream:
+    """Return the packed results of judged sections."""
+    tables.create_temporary_function(
+        "sum_blocks", udf(function, result_type=DataTypes.BYTES(), func_type="pandas")
+    )
+    sections = tables.from_data_stream(judged).alias("shard", "kind", "payload")
+    tables.create_temporary_view("judged", sections)
+    return tables.to_data_stream(tables.sql_query(SUM_QUERY))
 
 
 def _topics(settings: Settings) -> AggregateTopics:

@@ -1,7 +1,7 @@
 """The account of every message and point (law L3): what was read is told again as something.
 
     decode step   messages and points read, from the raw block; ticks of the clock
-    shards        accepted and duplicate ones, from what the windows were made of; points that are
+    windows       accepted and duplicate ones, from what the windows were made of; points that are
                   rejected alone: NaN, out of range
     dead letters  rejected messages, by reason
 
@@ -97,30 +97,30 @@ def read_entries(counts: pl.DataFrame) -> list[Entry]:
     ]
 
 
-def shard_entries(batches: pl.DataFrame, cells: pl.DataFrame) -> list[Entry]:
-    """Count what a shard did with its messages and points.
+def point_entries(batches: pl.DataFrame, cells: pl.DataFrame) -> list[Entry]:
+    """Count what became of messages and their points.
 
     Args:
-        batches: topic, partition, row (ascending), is_duplicate.
+        batches: topic, partition, is_duplicate; one row a message.
         cells: one row for each point, as `udfs.windows.point_cells` gives them to the windows.
     """
-    position = np.searchsorted(batches["row"].to_numpy(), cells["row"].to_numpy())
-    per_batch = {name: _sums(cells[name], position, batches.height) for name in POINT_OUTCOMES}
+    rows = cells["row"].to_numpy()
+    per_batch = {name: _sums(cells[name], rows, batches.height) for name in POINT_OUTCOMES}
     sums = (
         batches.select(*PLACE, "is_duplicate")
         .with_columns(**per_batch)
         .group_by(PLACE, maintain_order=True)
         .agg(pl.len().alias("messages"), pl.col("is_duplicate", *POINT_OUTCOMES).sum())
     )
-    return [entry for row in sums.iter_rows(named=True) for entry in _shard_entries(row)]
+    return [entry for row in sums.iter_rows(named=True) for entry in _place_entries(row)]
 
 
-def _sums(weights: pl.Series, position: NDArray[np.intp], count: int) -> pl.Series:
+def _sums(weights: pl.Series, rows: NDArray[np.uint32], count: int) -> pl.Series:
     # The sums of a block are far below 2^53, so floating point is exact.
-    return pl.Series(np.bincount(position, weights.to_numpy(), count).astype(np.int64))
+    return pl.Series(np.bincount(rows, weights.to_numpy(), count).astype(np.int64))
 
 
-def _shard_entries(sums: dict[str, int | str]) -> list[Entry]:
+def _place_entries(sums: dict[str, int | str]) -> list[Entry]:
     topic, partition = str(sums["topic"]), int(sums["partition"])
     messages, duplicate_count = int(sums["messages"]), int(sums["is_duplicate"])
     accepted_count = messages - duplicate_count

@@ -14,6 +14,7 @@ from udfs.fleet import FleetState, on_transitions
 from udfs.frame_bytes import unpack_frames
 from udfs.offline_policy import OfflinePolicy
 from udfs.result_operator import result_row
+from udfs.results import Result
 
 
 class WatchFleet(KeyedProcessFunction):
@@ -62,4 +63,4 @@ class WatchFleet(KeyedProcessFunction):
 
     def _row(self, topic: Topic, key: bytes, record: dict[str, Any]) -> Row:
         name, schema_id = self.topics[topic]
-        return result_row(name, key, encode_record(topic, record, schema_id))
+        return result_row(Result(name, key, encode_record(topic, record, schema_id)))

@@ -6,21 +6,22 @@ from typing import Any
 from pyflink.common import Row
 from pyflink.datastream import FlatMapFunction
 
-from schemas.dead_letter import Letter
 from udfs.dead_letters import dead_letters
 from udfs.frame_bytes import unpack_frames
+from udfs.results import Result, letter_result, split_results
 from udfs.shards import SectionKind
 
 
-def result_row(topic: str, key: bytes | None, value: bytes | None) -> Row:
-    """Return a message without headers; its timestamp will be the time of sending."""
-    return Row(topic, key, value, {}, None)
+def result_row(result: Result) -> Row:
+    """Return a message as a row; of headers with one name the sink keeps the first."""
+    headers = dict(reversed(result.headers))
+    return Row(result.topic, result.key, result.value, headers, result.timestamp_ms)
 
 
-def letter_row(topic: str, letter: Letter) -> Row:
-    """Return a dead letter; of headers with one name the sink keeps the first."""
-    headers = dict(reversed(letter.headers))
-    return Row(topic, letter.key, letter.value, headers, letter.timestamp_ms)
+def result_rows(packed: Any) -> Iterator[Row]:
+    """Yield the rows of a value of `udfs.sum_function.SumBlocks`."""
+    for result in split_results(bytes(packed[0])):
+        yield result_row(result)
 
 
 class SendLetters(FlatMapFunction):
@@ -41,4 +42,4 @@ class SendLetters(FlatMapFunction):
             return
         letters = unpack_frames(bytes(value[2]))["letters"]
         for letter in dead_letters(letters, self.component):
-            yield letter_row(self.topic, letter)
+            yield result_row(letter_result(self.topic, letter))

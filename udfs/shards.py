@@ -52,6 +52,25 @@ def device_hashes(tenant_ids: Sequence[str], device_ids: Sequence[str]) -> npt.N
     )
 
 
+def boot_hashes(
+    device_hashes: Sequence[int], boot_ids: Sequence[str | None]
+) -> npt.NDArray[np.uint64]:
+    """Return a hash of each device's boot that is stable across releases.
+
+    The device's hash seeds that of its boot. No boot id and an empty one are two.
+    """
+    digest = xxhash.xxh3_64_intdigest
+    pairs = zip(device_hashes, boot_ids, strict=True)
+    return np.fromiter(
+        (
+            digest(b"" if boot is None else b"=" + boot.encode(), seed=device)
+            for device, boot in pairs
+        ),
+        np.uint64,
+        len(boot_ids),
+    )
+
+
 def sender_hashes(
     keys: Sequence[bytes | None], offsets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint32]:

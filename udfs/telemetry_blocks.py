@@ -18,6 +18,7 @@ from udfs.frame_bytes import pack_frames
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.point_identity import with_identity
+from udfs.shard_blocks import shard_parts
 from udfs.shards import (
     NO_SHARD,
     Section,
@@ -81,22 +82,13 @@ def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> li
     """Return the batches and points of each shard, without clock ticks."""
     batches = located(raw, decoded.messages).filter(pl.col("tenant_id") != CLOCK_TENANT_ID)
     hashes = device_hashes(batches["tenant_id"].to_list(), batches["device_id"].to_list())
-    batches = batches.with_columns(
-        device_hash=pl.Series(hashes, dtype=pl.UInt64),
-        shard=pl.Series(shard_of(hashes, shard_count), dtype=pl.Int32),
-    )
-    points = with_identity(decoded.items, batches).drop("tags")
-    sharded_points = points.join(
-        batches.select("row", "shard"), on="row", maintain_order="left"
-    ).partition_by("shard", as_dict=True, include_key=False)
-    no_points = points.clear()
+    batches = batches.with_columns(device_hash=pl.Series(hashes, dtype=pl.UInt64))
+    ticks = decoded.messages.filter(pl.col("tenant_id") == CLOCK_TENANT_ID)["row"]
+    points = decoded.items.filter(~pl.col("row").is_in(ticks.implode()))
+    points = with_identity(points, batches).drop("tags")
     return [
-        Section(
-            SectionKind.BATCHES,
-            shard,
-            pack_frames({"batches": part, "points": sharded_points.get((shard,), no_points)}),
-        )
-        for (shard,), part in _parts(batches)
+        Section(SectionKind.BATCHES, shard, part)
+        for shard, part in shard_parts(batches, points, shard_count)
     ]
 
 

@@ -1,6 +1,9 @@
 """Window deltas as WindowDeltas messages for the `windows` topic.
 
-deltas ──by tenant──> one Avro datum a row ──cut by tenant, rows and bytes──> messages
+deltas ──by key──> one Avro datum a row ──cut by key, rows and bytes──> messages
+
+The key is `tenant/shard` for windows of devices, so that those of a device stay in order, and
+`tenant/group` for those of groups; for those of the whole tenant the group is empty.
 """
 
 from collections.abc import Iterator
@@ -31,25 +34,26 @@ class Message:
     value: bytes
 
 
-def window_messages(deltas: pl.DataFrame, shard: int, schema_id: int) -> Iterator[Message]:
-    """Pack a shard's deltas, per tenant, into messages of at most 5,000 rows and 900 KiB.
+def window_messages(deltas: pl.DataFrame, schema_id: int) -> Iterator[Message]:
+    """Pack deltas, per key, into messages of at most 5,000 rows and 900 KiB.
 
     Args:
         deltas: as `udfs.windows.window_deltas` returns them.
-        shard: of which the deltas are; part of the key.
         schema_id: under which WindowDeltas is registered.
     """
-    is_sorted = deltas["tenant_id"].is_sorted()
-    rows = deltas if is_sorted else deltas.sort("tenant_id", maintain_order=True)
+    part = pl.coalesce(pl.col("shard").cast(pl.String), "deployment_group")
+    rows = deltas.with_columns(key=pl.format("{}/{}", "tenant_id", part)).sort(
+        "key", maintain_order=True
+    )
     writer = _writer(schema_id)
     datums = writer.item_datums(_wire_rows(rows))
-    runs = rows["tenant_id"].rle().to_frame().unnest("tenant_id")
+    runs = rows["key"].rle().to_frame().unnest("key")
     starts = _message_starts(datums.ends, np.cumsum(runs["len"].to_numpy()).tolist())
     message = np.repeat(np.arange(len(starts)), np.diff([*starts, rows.height]))
     envelopes = pl.DataFrame({"row": np.arange(len(starts))})
     values = writer.with_items(envelopes, datums, pl.Series(message))
-    for start, value in zip(starts, values, strict=True):
-        yield Message(f"{rows['tenant_id'][start]}/{shard}".encode(), value)
+    for key, value in zip(rows["key"].gather(starts), values, strict=True):
+        yield Message(key.encode(), value)
 
 
 @cache
@@ -68,20 +72,20 @@ def _wire_rows(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _message_starts(ends: Integers, tenant_stops: list[int]) -> list[int]:
-    """Cut rows into messages: full by rows, by bytes, or at the tenant's end.
+def _message_starts(ends: Integers, key_stops: list[int]) -> list[int]:
+    """Cut rows into messages: full by rows, by bytes, or at the key's end.
 
     Args:
         ends: bytes before each row and after the last.
-        tenant_stops: after each tenant's last row.
+        key_stops: after each key's last row.
 
     Returns:
         The first row of each message. A row over the limit of bytes is alone.
     """
     starts, start = [], 0
-    for tenant_stop in tenant_stops:
-        while start < tenant_stop:
+    for key_stop in key_stops:
+        while start < key_stop:
             starts.append(start)
             fits = int(np.searchsorted(ends, ends[start] + ROWS_MAX_BYTES, side="right")) - 1
-            start = max(start + 1, min(fits, start + ROWS_MAX_COUNT, tenant_stop))
+            start = max(start + 1, min(fits, start + ROWS_MAX_COUNT, key_stop))
     return starts

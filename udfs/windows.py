@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from udfs.histogram import bin_index
@@ -47,8 +48,17 @@ SUMMED = (
 MEASURE_NAMES = (*SUMMED, "min", "max")
 MEASURES = (pl.col(SUMMED).sum(), pl.col("min").min(), pl.col("max").max())
 
-GROUP_IDENTITY = ("tenant_id", "deployment_group", "model_version")
-DEVICE_IDENTITY = ("tenant_id", "device_id", "deployment_group", "model_version")
+WINDOW = ("code", "metric", "window_start")
+TENANT_IDENTITY = ("tenant_id",)
+GROUP_IDENTITY = (*TENANT_IDENTITY, "deployment_group", "model_version")
+DEVICE_IDENTITY = (*GROUP_IDENTITY, "shard", "device_id")
+BLANKS = {
+    "shard": pl.lit(None, pl.Int32).alias("shard"),
+    "device_id": pl.lit(None, pl.String).alias("device_id"),
+    "deployment_group": pl.lit("").alias("deployment_group"),
+    "model_version": pl.lit("").alias("model_version"),
+}
+"""What stands where a window's identity has no such column."""
 
 
 class Scope(StrEnum):
@@ -69,88 +79,95 @@ class WindowPolicy:
 
 
 def window_deltas(batches: pl.DataFrame, cells: pl.DataFrame, policy: WindowPolicy) -> pl.DataFrame:
-    """Sum a block of points into window deltas.
+    """Sum points into window deltas.
 
     Args:
-        batches: one row per message, `row` ascending: row, tenant_id, device_id, deployment_group,
-            model_version (strings or null), append_time_ms, is_duplicate.
+        batches: one row per message: row (its index), tenant_id, device_id, deployment_group,
+            model_version (strings or null), shard (of the device), append_time_ms, is_duplicate.
         cells: the points, as `point_cells` returns them.
         policy: window lengths and clock limits.
 
     Returns:
-        One row per window: tenant_id, scope, device_id, deployment_group, model_version, metric,
-        window_start (UTC ms), window_ms, the measures of `MEASURES`, bins, bin_counts.
+        One row per window: tenant_id, scope, shard and device_id (null unless scope is device),
+        deployment_group, model_version, metric, window_start (UTC ms), window_ms, the measures of
+        `MEASURES`, bins, bin_counts.
     """
     batches = batches.with_columns(pl.col("deployment_group", "model_version").fill_null(""))
-    devices, groups = _Codes.of(batches, DEVICE_IDENTITY), _Codes.of(batches, GROUP_IDENTITY)
-    device = _bin_rows(cells, devices, policy.device_window_ms)
-    group = _bin_rows(cells, groups, policy.group_window_ms)
-    tenant = group.with_columns(
-        pl.lit("").alias("deployment_group"), pl.lit("").alias("model_version")
-    )
+    devices = _Identities.of(batches, DEVICE_IDENTITY)
+    groups = _Identities.of(batches, GROUP_IDENTITY)
+    tenants = groups.merged(TENANT_IDENTITY)
+    device_bins = _bin_rows(cells, devices, policy.device_window_ms)
+    group_bins = _bin_rows(cells, groups, policy.group_window_ms)
     return pl.concat(
         [
-            _deltas(device, DEVICE_IDENTITY, Scope.DEVICE, policy.device_window_ms),
-            _deltas(group, GROUP_IDENTITY, Scope.GROUP, policy.group_window_ms),
-            _deltas(tenant, GROUP_IDENTITY, Scope.TENANT, policy.group_window_ms),
+            _deltas(device_bins, devices, Scope.DEVICE, policy.device_window_ms),
+            _deltas(group_bins, groups, Scope.GROUP, policy.group_window_ms),
+            _deltas(
+                _merged_bins(group_bins, tenants), tenants, Scope.TENANT, policy.group_window_ms
+            ),
         ]
     )
 
 
 @dataclass(frozen=True)
-class _Codes:
-    """An identity of several strings as one small integer, so that points group by an integer.
+class _Identities:
+    """Who the windows belong to: several strings as one small integer, by which points group.
 
     Args:
-        identities: code, then the identity's columns; one row each.
-        code_of_row: row (of a batch), code.
+        names: code (0, 1, ...), then the identity's columns; one row each.
+        codes: of each batch, or of each identity that was merged, shape (n,).
     """
 
-    identities: pl.DataFrame
-    code_of_row: pl.DataFrame
+    names: pl.DataFrame
+    codes: npt.NDArray[np.uint32]
 
     @classmethod
-    def of(cls, batches: pl.DataFrame, identity: Sequence[str]) -> "_Codes":
-        identities = batches.select(identity).unique().with_row_index("code")
-        coded = batches.select("row", *identity).join(identities, on=list(identity))
-        return cls(identities, coded.select("row", "code"))
+    def of(cls, rows: pl.DataFrame, identity: Sequence[str]) -> "_Identities":
+        """Tell rows apart by some columns."""
+        names = rows.select(identity).unique().with_row_index("code")
+        coded = rows.select(identity).join(
+            names, on=list(identity), how="left", maintain_order="left"
+        )
+        return cls(names, coded["code"].to_numpy())
+
+    def merged(self, identity: Sequence[str]) -> "_Identities":
+        """Return coarser identities, with the new code of each of these."""
+        return _Identities.of(self.names, identity)
 
 
-def _bin_rows(cells: pl.DataFrame, codes: _Codes, window_ms: int) -> pl.DataFrame:
+def _bin_rows(cells: pl.DataFrame, identities: _Identities, window_ms: int) -> pl.DataFrame:
     """Sum the cells to one row per identity, metric, window and bin."""
+    code = pl.Series("code", identities.codes[cells["row"].to_numpy()])
     window_start = pl.col("time_ms") - pl.col("time_ms") % window_ms
-    summed = (
-        cells.join(codes.code_of_row, on="row")
-        .group_by("code", "metric", window_start.alias("window_start"), "bin")
-        .agg(MEASURES)
+    return (
+        cells.with_columns(code, window_start=window_start).group_by(*WINDOW, "bin").agg(MEASURES)
     )
-    return summed.join(codes.identities, on="code").drop("code")
+
+
+def _merged_bins(bin_rows: pl.DataFrame, coarser: _Identities) -> pl.DataFrame:
+    code = pl.Series("code", coarser.codes[bin_rows["code"].to_numpy()])
+    return bin_rows.with_columns(code).group_by(*WINDOW, "bin").agg(MEASURES)
 
 
 def _deltas(
-    bin_rows: pl.DataFrame, identity: Sequence[str], scope: Scope, window_ms: int
+    bin_rows: pl.DataFrame, identities: _Identities, scope: Scope, window_ms: int
 ) -> pl.DataFrame:
     """Sum bin rows to one row per window, with its sparse histogram in ascending bins."""
-    window = (*identity, "metric", "window_start")
-    merged = (
-        bin_rows.group_by(*window, "bin").agg(MEASURES).sort("bin")
-        if scope is Scope.TENANT
-        else bin_rows.sort("bin")
-    )
     is_counted = pl.col("bin").is_not_null()
-    deltas = merged.group_by(*window).agg(
-        pl.col("bin").filter(is_counted).alias("bins"),
-        pl.col("count").filter(is_counted).alias("bin_counts"),
-        *MEASURES,
+    deltas = (
+        bin_rows.sort("bin")
+        .group_by(WINDOW)
+        .agg(
+            pl.col("bin").filter(is_counted).alias("bins"),
+            pl.col("count").filter(is_counted).alias("bin_counts"),
+            *MEASURES,
+        )
+        .join(identities.names, on="code")
     )
     return deltas.select(
         "tenant_id",
         pl.lit(scope.value).alias("scope"),
-        pl.col("device_id")
-        if scope is Scope.DEVICE
-        else pl.lit(None, pl.String).alias("device_id"),
-        "deployment_group",
-        "model_version",
+        *(pl.col(name) if name in deltas.columns else blank for name, blank in BLANKS.items()),
         "metric",
         "window_start",
         pl.lit(window_ms, pl.Int32).alias("window_ms"),
@@ -167,8 +184,7 @@ def point_cells(batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolic
         points: row (of its batch), name, value, timestamp (UTC ms), is_copy.
         policy: clock limits.
     """
-    position = np.searchsorted(batches["row"].to_numpy(), points["row"].to_numpy())
-    of_batch = batches.select("append_time_ms", "is_duplicate")[position]
+    of_batch = batches.select("append_time_ms", "is_duplicate")[points["row"].to_numpy()]
     raw = points.select("row", "name", "value", "timestamp", "is_copy")
     flagged = raw.hstack(of_batch).with_columns(
         pl.col("is_duplicate") | pl.col("is_copy"),

@@ -10,7 +10,7 @@ from jobs import aggregate_job, offline_job
 from jobs.environment import table_environment
 from jobs.settings import load_settings
 from schemas.topics import Topic
-from udfs.aggregate_operator import AggregateTopics
+from udfs.block_results import AggregateTopics
 
 AGGREGATE_TOPICS = AggregateTopics("aggregate", "windows", 1, "accounts", 2, "dead-letters")
 EVENT_TOPICS = {Topic.ALERTS: ("alerts", 3), Topic.DEVICE_STATUS: ("device-status", 4)}

@@ -17,6 +17,7 @@ PINNED = {
     "fleetpulse-aggregate": {
         "read-batches",
         "split-batches",
+        "split-results",
         "aggregate-shards",
         "write-results-sink",
         "Sink Committer: write-results-sink",

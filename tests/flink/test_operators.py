@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
 
+from jobs.aggregate_job import summed
 from jobs.environment import PYTHON_OPTIONS
 from jobs.result_rows import result_type
 from schemas.codec import DecodedBlock
@@ -19,14 +21,16 @@ from schemas.records import decode_record, encode_record, schema_of
 from schemas.topics import MESSAGE_MAX_BYTES, Topic
 from tests.oracle.windows_oracle import LogEntry, windows_of
 from tests.unit.test_aggregate import cut, merged, raw_block
-from udfs.aggregate_operator import AggregateShards, AggregateTopics
+from udfs.block_results import AggregateTopics
+from udfs.duplicates_operator import MarkDuplicates
 from udfs.fleet_operator import WatchFleet
 from udfs.liveness_operator import WatchShards, transition_type
 from udfs.offline_policy import OfflinePolicy
 from udfs.reject_policy import RejectPolicy
-from udfs.result_operator import SendLetters
+from udfs.result_operator import SendLetters, result_rows
 from udfs.shards import Section, pack_sections
 from udfs.split_operator import element_type, split_container
+from udfs.sum_function import SumBlocks
 from udfs.telemetry_blocks import (
     RawBlock,
     account_section,
@@ -136,8 +140,11 @@ def job_sections(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
 
 
 def aggregated(elements: DataStream) -> DataStream:
-    aggregate = AggregateShards(WindowPolicy(), LIMIT, TOPICS)
-    return by_shard(elements).process(aggregate, output_type=result_type())
+    judged = by_shard(elements).process(MarkDuplicates(LIMIT), output_type=element_type())
+    tables = StreamTableEnvironment.create(elements.get_execution_environment())
+    return summed(tables, judged, SumBlocks(WindowPolicy(), TOPICS)).flat_map(
+        result_rows, output_type=result_type()
+    )
 
 
 def watched(elements: DataStream) -> DataStream:

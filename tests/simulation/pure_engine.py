@@ -8,12 +8,11 @@ from schemas.codec import decode_messages
 from schemas.records import schema_of
 from schemas.topics import Topic
 from tests.oracle.windows_oracle import AccountKey, WindowKey, WindowRow
-from tests.restarts import restored
+from tests.pure_chain import Shards
 from tests.simulation.long_log import SCHEMA_ID, Message
-from udfs.accounts import Entry, read_entries, rejected_entries
-from udfs.aggregate import AggregateState, on_batches
-from udfs.frame_bytes import unpack_frames
-from udfs.shards import SectionKind, pack_sections, split_sections
+from udfs.block_results import AggregateTopics, block_results
+from udfs.duplicates import SeenState
+from udfs.shards import pack_sections, split_sections
 from udfs.telemetry_blocks import (
     RawBlock,
     account_section,
@@ -21,9 +20,16 @@ from udfs.telemetry_blocks import (
     dead_letter_section,
     decode_telemetry,
 )
-from udfs.window_messages import window_messages
 from udfs.windows import WindowPolicy
 
+TOPICS = AggregateTopics(
+    component="fleetpulse-aggregate",
+    windows="windows",
+    windows_schema_id=SCHEMA_ID,
+    accounts="accounts",
+    accounts_schema_id=SCHEMA_ID,
+    dead_letters="dead-letters",
+)
 COUNTS = ("count", "nan_count", "out_of_range_count", "skewed_count", "duplicate_count")
 
 
@@ -35,28 +41,29 @@ class PureEngine:
 
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
-        self.states: dict[int, AggregateState] = {}
-        self._stored: dict[int, AggregateState] = {}
+        self.shards = Shards()
+        self._stored: dict[int, SeenState] = {}
         self._sent: list[bytes] = []
-        self._entries: list[Entry] = []
+        self._told: list[bytes] = []
         self.windows: dict[WindowKey, WindowRow] = {}
         self.account: Counter[AccountKey] = Counter()
 
     def commit(self) -> None:
         """Store the state as bytes, and let the readers see what was sent."""
-        self.states = {shard: restored(state) for shard, state in self.states.items()}
-        self._stored = dict(self.states)
+        self.shards.restart()
+        self._stored = dict(self.shards.states)
         self._add(self._sent)
-        for entry in self._entries:
-            place = (entry.topic, entry.partition)
-            key = (*place, entry.unit.value, entry.outcome.value, entry.reason)
-            self.account[key] += entry.count
-        self._sent, self._entries = [], []
+        rows = decode_messages(Topic.ACCOUNTS, self._told, lambda _: schema_of(Topic.ACCOUNTS))
+        for *key, count in rows.items.select(
+            "topic", "partition", "unit", "outcome", "reason", "count"
+        ).iter_rows():
+            self.account[tuple(key)] += count
+        self._sent, self._told = [], []
 
     def crash(self) -> None:
         """Lose all since the last commit; the log must be read again from there."""
-        self.states = dict(self._stored)
-        self._sent, self._entries = [], []
+        self.shards = Shards(dict(self._stored))
+        self._sent, self._told = [], []
 
     def feed(self, block: list[Message]) -> None:
         """Read one block of messages."""
@@ -64,19 +71,12 @@ class PureEngine:
         decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
         sections = batch_sections(raw, decoded, self.shard_count)
         sections += [*dead_letter_section(raw, decoded), account_section(raw, decoded)]
-        for section in split_sections(pack_sections(sections)):
-            frames = unpack_frames(section.payload)
-            if section.kind is SectionKind.DEAD_LETTERS:
-                self._entries += rejected_entries(frames["letters"])
-            elif section.kind is SectionKind.ACCOUNT:
-                self._entries += read_entries(frames["read"])
-            else:
-                state = self.states.get(section.shard, AggregateState.empty())
-                step = on_batches(state, **frames, policy=WindowPolicy())
-                self.states[section.shard] = step.state
-                self._entries += step.entries
-                messages = window_messages(step.deltas, section.shard, SCHEMA_ID)
-                self._sent += [message.value for message in messages]
+        judged = self.shards.judged(split_sections(pack_sections(sections)))
+        for results in block_results(judged, WindowPolicy(), TOPICS):
+            for result in results:
+                kept = {TOPICS.windows: self._sent, TOPICS.accounts: self._told}
+                if result.topic in kept:
+                    kept[result.topic].append(result.value)
 
     def _add(self, sent: list[bytes]) -> None:
         if not sent:

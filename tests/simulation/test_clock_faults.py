@@ -79,8 +79,8 @@ def test_a_bad_clock_changes_no_window_of_another_device(log, clock, position, s
         for entry in log
         if device_of(entry) == device
     }
-    right = windows_by_engine(cut(log, seed), 4)
-    wrong = windows_by_engine(cut(with_clock(log, device, clock), seed), 4)
+    right = windows_by_engine(cut(log, seed), 4, seed)
+    wrong = windows_by_engine(cut(with_clock(log, device, clock), seed), 4, seed)
     assert of_others(wrong, device, groups) == of_others(right, device, groups)
     # Nothing is lost either: the points of the device itself are only elsewhere.
     assert points_of_tenants(wrong) == points_of_tenants(right)

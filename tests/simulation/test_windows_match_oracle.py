@@ -14,10 +14,11 @@ from benchmarks.fleet_schedule import transmissions
 from schemas.records import decode_record, schema_of
 from schemas.topics import Topic
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
+from tests.pure_chain import Shards
 from tests.strategies import telemetry_logs
 from tests.unit.test_aggregate import raw_block
-from udfs.aggregate import AggregateState, on_batches
-from udfs.frame_bytes import unpack_frames
+from udfs.block_sums import sum_blocks
+from udfs.shard_blocks import marked_block
 from udfs.telemetry_blocks import batch_sections, decode_telemetry
 from udfs.windows import SQUARE_LARGE_SHIFT, WindowPolicy
 
@@ -30,19 +31,17 @@ class Engine:
 
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
-        self.states: dict[int, AggregateState] = {}
+        self.shards = Shards()
         self.rows: dict[WindowKey, WindowRow] = {}
 
     def feed(self, log: list[LogEntry]) -> None:
         raw = raw_block(log)
         decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
         assert decoded.rejected == []
-        for section in batch_sections(raw, decoded, self.shard_count):
-            frames = unpack_frames(section.payload)
-            state = self.states.get(section.shard, AggregateState.empty())
-            step = on_batches(state, frames["batches"], frames["points"], WindowPolicy())
-            self.states[section.shard] = step.state
-            self._add(step.deltas)
+        judged = self.shards.judged(batch_sections(raw, decoded, self.shard_count))
+        if judged:
+            blocks = [marked_block(section.shard, section.payload) for section in judged]
+            self._add(sum_blocks(blocks, WindowPolicy()).deltas)
 
     def _add(self, deltas: pl.DataFrame) -> None:
         for delta in deltas.iter_rows(named=True):

@@ -37,7 +37,7 @@ OWNERS = {
     "jgo": "jobs/jar_fetch.py",
     "orjson": "schemas/old_json.py udfs/state_bytes.py jobs/backtest.py jobs/backtest_log.py "
     "benchmarks/delivery_books.py",
-    "pandas": "udfs/decode_function.py",
+    "pandas": "udfs/decode_function.py udfs/sum_function.py",
     "prometheus_client": "sinks/prometheus_endpoint.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
@@ -51,7 +51,7 @@ OWNERS = {
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
     "typer": "jobs/cli.py jobs/dead_letters_cli.py",
-    "xxhash": "udfs/shards.py udfs/aggregate.py udfs/contact_dedup.py udfs/point_identity.py",
+    "xxhash": "udfs/shards.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from schemas.codec import decode_messages
 from schemas.records import encode_record, schema_of
 from schemas.topics import CLOCK_TENANT_ID, Topic
-from tests.restarts import restored
+from tests.pure_chain import Shards
 from tests.strategies import NOON_MS, batches
 from udfs.accounts import Outcome, Unit, account_message, read_entries, rejected_entries
-from udfs.aggregate import AggregateState, on_batches
+from udfs.block_sums import sum_blocks
 from udfs.frame_bytes import unpack_frames
+from udfs.shard_blocks import marked_block
 from udfs.shards import SectionKind
 from udfs.telemetry_blocks import (
     RawBlock,
@@ -69,15 +70,14 @@ def value_of(kind, record):
 
 def entries_of(blocks):
     """Run blocks through the pure path of the job; yield (section kind, entries)."""
-    states = {}
+    shards = Shards()
     for block in blocks:
         raw = raw_block([(topic, part, value_of(*what)) for topic, part, *what in block])
         decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
-        for section in batch_sections(raw, decoded, SHARD_COUNT):
-            state = restored(states.get(section.shard, AggregateState.empty()))
-            step = on_batches(state, **unpack_frames(section.payload), policy=WindowPolicy())
-            states[section.shard] = step.state
-            yield section.kind, step.entries
+        for section in shards.judged(batch_sections(raw, decoded, SHARD_COUNT)):
+            part = marked_block(section.shard, section.payload)
+            yield section.kind, sum_blocks([part], WindowPolicy()).entries
+        shards.restart()
         for section in dead_letter_section(raw, decoded):
             yield section.kind, rejected_entries(unpack_frames(section.payload)["letters"])
         section = account_section(raw, decoded)

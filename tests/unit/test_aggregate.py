@@ -14,11 +14,12 @@ from schemas.codec import decode_messages
 from schemas.records import encode_record, schema_of
 from schemas.topics import Topic
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
-from tests.restarts import restored
+from tests.pure_chain import Shards
 from tests.strategies import telemetry_logs
-from udfs.aggregate import AggregateState, on_batches
+from udfs.block_sums import sum_blocks
 from udfs.frame_bytes import unpack_frames
-from udfs.shards import pack_sections, split_sections
+from udfs.shard_blocks import marked_block
+from udfs.shards import Section, pack_sections, split_sections
 from udfs.telemetry_blocks import RawBlock, batch_sections, dead_letter_section, decode_telemetry
 from udfs.window_messages import window_messages
 from udfs.windows import WindowPolicy
@@ -37,20 +38,34 @@ def raw_block(log: list[LogEntry]) -> RawBlock:
     )
 
 
-def windows_by_engine(blocks: list[list[LogEntry]], shard_count: int) -> dict[WindowKey, WindowRow]:
-    """Run blocks through the engine's pure path, with a restart between any two of them."""
-    states, messages = {}, []
+def windows_by_engine(
+    blocks: list[list[LogEntry]], shard_count: int, seed: int
+) -> dict[WindowKey, WindowRow]:
+    """Run blocks through the engine's pure path, with a restart between any two of them.
+
+    What the shards pass on is summed in handfuls, whichever happen to arrive together.
+    """
+    chance, shards, judged = random.Random(seed), Shards(), []
     for block in blocks:
         raw = raw_block(block)
         decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
         assert not decoded.rejected
         container = pack_sections(batch_sections(raw, decoded, shard_count))
-        for section in split_sections(container):
-            state = restored(states.get(section.shard, AggregateState.empty()))
-            step = on_batches(state, **unpack_frames(section.payload), policy=WindowPolicy())
-            states[section.shard] = step.state
-            messages += window_messages(step.deltas, section.shard, SCHEMA_ID)
-    return merged([message.value for message in messages])
+        judged += shards.judged(split_sections(container))
+        shards.restart()
+    chance.shuffle(judged)
+    messages = []
+    while judged:
+        count = chance.randint(1, len(judged))
+        messages += summed(judged[:count])
+        judged = judged[count:]
+    return merged(messages)
+
+
+def summed(judged: list[Section]) -> list[bytes]:
+    """Return the messages of some judged sections."""
+    sums = sum_blocks([marked_block(s.shard, s.payload) for s in judged], WindowPolicy())
+    return [message.value for message in window_messages(sums.deltas, SCHEMA_ID)]
 
 
 def merged(messages: list[bytes]) -> dict[WindowKey, WindowRow]:
@@ -85,7 +100,7 @@ def cut(log: list[LogEntry], seed: int) -> list[list[LogEntry]]:
 @given(telemetry_logs(), st.sampled_from([1, 2, 16]), st.integers(0, 2**32))
 def test_windows_equal_the_oracle_for_any_blocks_shards_and_restarts(log, shard_count, seed):
     expected = windows_of(log)
-    found = windows_by_engine(cut(log, seed), shard_count)
+    found = windows_by_engine(cut(log, seed), shard_count, seed)
     assert {key: asdict(row) for key, row in found.items()} == {
         key: asdict(row) for key, row in expected.items()
     }
@@ -138,9 +153,6 @@ def test_window_messages_are_bounded_and_carry_every_row(row_count):
     raw = RawBlock(["telemetry"], [b""], [out.getvalue()], *(np.array([n]) for n in (10**12, 0, 0)))
     decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
     (section,) = batch_sections(raw, decoded, 1)
-    step = on_batches(
-        AggregateState.empty(), **unpack_frames(section.payload), policy=WindowPolicy()
-    )
-    messages = list(window_messages(step.deltas, 0, SCHEMA_ID))
-    assert len(merged([message.value for message in messages])) == 3 * row_count
-    assert max(len(message.value) for message in messages) < 1024 * 1024
+    messages = summed(Shards().judged([section]))
+    assert len(merged(messages)) == 3 * row_count
+    assert max(map(len, messages)) < 1024 * 1024

@@ -149,14 +149,15 @@ def test_every_message_goes_to_its_shard_or_to_the_dead_letters_exactly_once(dra
     seen = {}
     for section in sections:
         frames = unpack_frames(section.payload)
-        point_rows = frames["points"]["row"].to_list()
-        for row in frames["batches"].to_dicts():
-            assert row["row"] not in seen
-            seen[row["row"]] = section.shard
-            assert row["offset"] == 100 + row["row"]
-            assert row["append_time_ms"] == NOON_MS + 1000 * row["row"]
-            assert point_rows.count(row["row"]) == len(records[row["row"]]["points"])
-        assert set(point_rows) <= set(frames["batches"]["row"])
+        points = frames["points"]["row"].to_list()
+        for place, batch in enumerate(frames["batches"].to_dicts()):
+            row = (batch["append_time_ms"] - NOON_MS) // 1000
+            assert row not in seen
+            seen[row] = section.shard
+            assert batch["device_id"] == records[row]["device_id"]
+            assert points.count(place) == len(records[row]["points"])
+        assert set(points) <= set(range(frames["batches"].height))
+        assert frames["sent"].height == frames["batches"].height
     letters = [unpack_frames(s.payload)["letters"] for s in dead_letter_section(raw, decoded)]
     dead = {offset - 100 for frame in letters for offset in frame["offset"]}
     assert set(seen) == {row for row, kind in enumerate(kinds) if kind == "batch"}

@@ -13,7 +13,7 @@ from udfs.wide_integers import add_shifted, limbs_128, little_endian
 from udfs.window_messages import ROWS_MAX_BYTES, ROWS_MAX_COUNT, window_messages
 from udfs.windows import SQUARE_LARGE_SHIFT
 
-ID, SHARD = 7, 3
+ID = 7
 MESSAGE_LIMIT_BYTES = 900 * 1024
 INT_MIN, INT_MAX = -(2**127), 2**127 - 1
 WIDE = st.integers(INT_MIN, INT_MAX) | st.sampled_from(
@@ -22,6 +22,7 @@ WIDE = st.integers(INT_MIN, INT_MAX) | st.sampled_from(
 ROW = {
     "tenant_id": "t",
     "scope": "device",
+    "shard": 3,
     "device_id": "d",
     "deployment_group": "",
     "model_version": "v1",
@@ -43,6 +44,7 @@ ROW = {
 }
 WIDE_NAMES = ("sum_fixed", "square_small", "square_large")
 TYPES = dict.fromkeys(WIDE_NAMES, pl.Int128) | {
+    "shard": pl.Int32,
     "device_id": pl.String,
     "window_ms": pl.Int32,
     "bins": pl.List(pl.Int32),
@@ -57,7 +59,9 @@ def deltas_of(rows) -> pl.DataFrame:
 def record_of(row):
     """Return a row as it stands in the message, worked out with Python's integers."""
     square = row["square_small"] + (row["square_large"] << SQUARE_LARGE_SHIFT)
-    kept = {name: value for name, value in row.items() if name not in (*WIDE_NAMES, "bins")}
+    kept = {
+        name: value for name, value in row.items() if name not in (*WIDE_NAMES, "bins", "shard")
+    }
     return kept | {
         "sum_fixed": row["sum_fixed"].to_bytes(16, "little", signed=True),
         "sum_sq_fixed": square.to_bytes(32, "little", signed=True),
@@ -82,7 +86,7 @@ def test_sums_of_256_bits_are_those_of_python(pairs, shift):
 @settings(max_examples=30)
 def test_a_message_is_byte_for_byte_what_the_reference_makes_of_its_rows(drawn):
     rows = [ROW | dict(zip((*WIDE_NAMES, "device_id"), values, strict=True)) for values in drawn]
-    (message,) = window_messages(deltas_of(rows), SHARD, ID)
+    (message,) = window_messages(deltas_of(rows), ID)
     records = [record_of(row) for row in rows]
     assert message.key == b"t/3"
     assert message.value == encode_record(Topic.WINDOWS, {"rows": records}, ID)
@@ -97,13 +101,21 @@ def test_tenants_have_messages_of_their_own_and_their_rows_keep_their_order():
         message.key.decode(): [
             row["nan_count"] for row in decode_record(Topic.WINDOWS, message.value)["rows"]
         ]
-        for message in window_messages(deltas_of(rows), SHARD, ID)
+        for message in window_messages(deltas_of(rows), ID)
     }
     assert found == {"a/3": [0, 2, 5], "b/3": [1, 4], "ü/3": [3]}
 
 
+def test_the_key_names_the_shard_of_a_device_and_else_the_group():
+    group = {"scope": "group", "shard": None, "device_id": None, "deployment_group": "north"}
+    tenant = group | {"scope": "tenant", "deployment_group": "", "model_version": ""}
+    rows = [ROW, ROW | tenant, ROW | group, ROW | {"shard": 12}]
+    keys = [message.key for message in window_messages(deltas_of(rows), ID)]
+    assert sorted(keys) == [b"t/", b"t/12", b"t/3", b"t/north"]
+
+
 def test_no_deltas_are_no_messages():
-    assert list(window_messages(deltas_of([ROW]).clear(), SHARD, ID)) == []
+    assert list(window_messages(deltas_of([ROW]).clear(), ID)) == []
 
 
 @pytest.mark.parametrize("bin_count", [0, 1, 700, 7_681])
@@ -112,7 +124,7 @@ def test_messages_are_bounded_by_rows_and_by_bytes_and_carry_every_row(bin_count
     row_count = 2 * ROWS_MAX_COUNT + 1 if bin_count < 2 else 4 * ROWS_MAX_BYTES // (bin_count * 10)
     rows = deltas_of([ROW | bins]).select(pl.all().repeat_by(row_count).explode())
     rows = rows.with_columns(window_start=pl.int_range(pl.len()))
-    messages = list(window_messages(rows, SHARD, ID))
+    messages = list(window_messages(rows, ID))
     sizes = [len(message.value) for message in messages]
     counts = [decode_record(Topic.WINDOWS, message.value)["rows"] for message in messages]
     starts = [row["window_start"] for part in counts for row in part]
@@ -127,6 +139,6 @@ def test_a_row_over_the_limit_of_bytes_is_alone():
     rows = [ROW, ROW | long, ROW, ROW]
     counts = [
         len(decode_record(Topic.WINDOWS, message.value, schema_of(Topic.WINDOWS))["rows"])
-        for message in window_messages(deltas_of(rows), SHARD, ID)
+        for message in window_messages(deltas_of(rows), ID)
     ]
     assert counts == [1, 1, 2]

@@ -1,0 +1,84 @@
+"""What the aggregate job sends for the sections of blocks that arrive together.
+
+judged batches of all shards ──> window deltas ──> windows
+                        └────────> account ──────> accounts
+what was read ───────────────────────┤
+rejected messages ───────────────────┴──> dead-letters
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from udfs.accounts import Entry, account_message, read_entries, rejected_entries
+from udfs.block_sums import sum_blocks
+from udfs.dead_letters import dead_letters
+from udfs.frame_bytes import unpack_frames
+from udfs.results import Result, letter_result
+from udfs.shard_blocks import marked_block
+from udfs.shards import Section, SectionKind
+from udfs.window_messages import window_messages
+from udfs.windows import WindowPolicy
+
+
+@dataclass(frozen=True)
+class AggregateTopics:
+    """Where the results go: names on the broker, and schema ids.
+
+    Args:
+        component: name of the job, for the dead letters.
+    """
+
+    component: str
+    windows: str
+    windows_schema_id: int
+    accounts: str
+    accounts_schema_id: int
+    dead_letters: str
+
+
+def block_results(
+    sections: Sequence[Section], policy: WindowPolicy, topics: AggregateTopics
+) -> list[list[Result]]:
+    """Return the messages to send, one list a section: so no list holds the letters of all.
+
+    Windows and the account, which are of all sections together, stand in the first list.
+
+    Args:
+        sections: judged batches, dead letters and what was read; at least one.
+        policy: of the windows.
+        topics: where the results go.
+    """
+    entries = [entry for section in sections for entry in _entries(section)]
+    results = [list(_letters(section, topics)) for section in sections]
+    blocks = [marked_block(s.shard, s.payload) for s in sections if s.kind is SectionKind.BATCHES]
+    if blocks:
+        sums = sum_blocks(blocks, policy)
+        entries += sums.entries
+        results[0] += _windows(sums.deltas, topics)
+    if entries:
+        account = account_message(entries, topics.accounts_schema_id)
+        results[0].append(Result(topics.accounts, topics.component.encode(), account))
+    return results
+
+
+def _entries(section: Section) -> list[Entry]:
+    if section.kind is SectionKind.ACCOUNT:
+        return read_entries(unpack_frames(section.payload)["read"])
+    if section.kind is SectionKind.DEAD_LETTERS:
+        return rejected_entries(unpack_frames(section.payload)["letters"])
+    assert section.kind is SectionKind.BATCHES, f"{section.kind.name} is for other jobs"
+    return []
+
+
+def _letters(section: Section, topics: AggregateTopics) -> Iterator[Result]:
+    if section.kind is SectionKind.DEAD_LETTERS:
+        letters = unpack_frames(section.payload)["letters"]
+        for letter in dead_letters(letters, topics.component):
+            yield letter_result(topics.dead_letters, letter)
+
+
+def _windows(deltas: pl.DataFrame, topics: AggregateTopics) -> Iterator[Result]:
+    for message in window_messages(deltas, topics.windows_schema_id):
+        yield Result(topics.windows, message.key, message.value)
