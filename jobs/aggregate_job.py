@@ -10,7 +10,7 @@ from pyflink.datastream import DataStream
 from pyflink.table import DataTypes, StatementSet, StreamTableEnvironment
 from pyflink.table.udf import udf
 
-from jobs.environment import pinned_insert, table_environment
+from jobs.environment import hold_blocks, pinned_insert, table_environment
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import DeadLetterSettings, Settings, WindowSettings
 from jobs.telemetry_source import containers, create_raw_source
@@ -48,9 +48,9 @@ def build(
     """Build the job without submitting it."""
     prefix = settings.kafka.topic_prefix
     source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME, has_tenant_topics=True)
+    blocks = containers(tables, settings, source, BlockUse.BATCHES)
     judged = (
-        containers(tables, settings, source, BlockUse.BATCHES)
-        .flat_map(split_container, output_type=element_type())
+        blocks.flat_map(split_container, output_type=element_type())
         .uid("split-batches")
         .key_by(lambda element: element[0], key_type=Types.INT())
         .process(
@@ -73,6 +73,7 @@ def build(
         transactional_id_prefix=f"{prefix}{JOB_NAME}",
         transaction_timeout_ms=settings.flink.transaction_timeout_ms,
     )
+    hold_blocks([blocks], settings.flink.block_max_age_ms)
     return pinned_insert(tables, insert_sql("results"), "write-results")
 
 

@@ -3,7 +3,9 @@
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
@@ -15,7 +17,10 @@ from jobs.settings import Settings
 SHIPPED_PACKAGES = ("jobs", "schemas", "udfs", "sinks")
 SHIPPED_SUFFIXES = {".py", ".avsc", ".sql"}
 STATE_CACHE_MAX_ENTRIES = 10_000
-
+BUNDLE_SIZE = "python.fn-execution.bundle.size"
+BUNDLE_TIME = "python.fn-execution.bundle.time"
+PASS_ON_MS = 50
+"""How often a step hands on what it has, ms."""
 
 PYTHON_OPTIONS = {
     "python.state.cache-size": str(STATE_CACHE_MAX_ENTRIES),
@@ -73,9 +78,10 @@ def _flink_options(settings: Settings, job_name: str, restore_path: str | None) 
         # The interpreter must be named: Flink would look for `python` on the path of the cluster.
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        # A bundle is a block: these three decide its size, and how long a message waits for it.
-        "python.fn-execution.bundle.size": str(flink.block_max_messages),
-        "python.fn-execution.bundle.time": str(flink.block_max_age_ms),
+        # A bundle is a block. Messages wait for theirs where they are decoded (`hold_blocks`); what
+        # was decoded together stays together, and waits at none of the later steps.
+        BUNDLE_SIZE: str(flink.block_max_messages),
+        BUNDLE_TIME: str(PASS_ON_MS),
         "python.fn-execution.arrow.batch.size": str(flink.block_max_messages),
         **PYTHON_OPTIONS,
         "execution.checkpointing.interval": f"{flink.checkpoint_interval_ms} ms",
@@ -94,11 +100,37 @@ def pin_source(stream: DataStream, uid: str) -> DataStream:
     Flink would name it by its place in the whole graph, and a savepoint would fit only the very
     same graph. What lies between has no state.
     """
+    *_, source = _way_from_source(stream)
+    source.setUid(uid)
+    return stream
+
+
+def hold_blocks(streams: Sequence[DataStream], max_age_ms: int) -> None:
+    """Let the Python step of raw streams gather messages for longer than other steps wait.
+
+    To be called last: whenever a stream becomes a table, PyFlink gives every Python operator of the
+    environment the options of all.
+
+    Args:
+        streams: as `jobs.telemetry_source.containers` returns them.
+        max_age_ms: how long a message may wait for its block.
+    """
+    found = 0
+    for transformation in (t for stream in streams for t in _way_from_source(stream)):
+        if "PythonCalc" in transformation.getName():
+            operator = transformation.getOperatorFactory().getOperator()
+            operator.getConfiguration().setString(BUNDLE_TIME, str(max_age_ms))
+            found += 1
+    assert found == len(streams), f"{found} of {len(streams)} decode steps found"
+
+
+def _way_from_source(stream: DataStream) -> Iterator[Any]:
+    """Yield the Java transformations that make a stream, its source last."""
     transformation = stream._j_data_stream.getTransformation()  # noqa: SLF001 - PyFlink hides it
+    yield transformation
     while not transformation.getInputs().isEmpty():
         transformation = transformation.getInputs().get(0)
-    transformation.setUid(uid)
-    return stream
+        yield transformation
 
 
 def pinned_insert(tables: StreamTableEnvironment, sql: str, uid: str) -> StatementSet:

@@ -59,10 +59,13 @@ class LoadSource:
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": QUEUED_MAX_KBYTES,
+            # The end of a partition is noticed with the first empty answer: it should come soon.
+            "fetch.wait.max.ms": 100,
             "log_level": 3,
         }
         self._consumer = Consumer(self._config)
         self._next_offsets: Positions = defaultdict(dict)
+        self._ended: dict[str, set[int]] = defaultdict(set)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -108,6 +111,7 @@ class LoadSource:
     def assign(self, positions: Mapping[str, Mapping[int, int]]) -> None:
         """Read from these offsets on."""
         self._next_offsets = {topic: dict(starts) for topic, starts in positions.items()}
+        self._ended.clear()
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, offset if offset > 0 else OFFSET_BEGINNING)
@@ -140,6 +144,10 @@ class LoadSource:
                 raise Unavailable(f"Kafka at {self._address}: batch {entry.token} is not delivered")
             found += self.poll(500, 0.5).get(entry.topic, [])
         return [message for message in found if message.offset < ends[message.partition]]
+
+    def is_all_read(self, topic: str) -> bool:
+        """Say whether all that is committed so far in a topic was read."""
+        return self._ended[topic] == self._next_offsets[topic].keys()
 
     def has_reached(self, topic: str, ends: Mapping[int, int]) -> bool:
         """Say whether every partition of a topic was read up to its end, exclusive."""
@@ -182,7 +190,10 @@ class LoadSource:
             assert offset is not None
             if error is None:
                 found[topic].append(_message(message, partition, offset))
+                self._ended[topic].discard(partition)
                 offset += 1
+            else:
+                self._ended[topic].add(partition)
             # The end of a partition may lie behind transaction markers, which are no messages.
             self._next_offsets[topic][partition] = offset
         return found

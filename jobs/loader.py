@@ -1,6 +1,6 @@
 """The loader's loop: log -> batches -> tables, each message exactly once.
 
-poll ──> blocks of columns ──> pending batch a topic ──due──> ledger: begun
+poll ──> pending batch a topic ──due──> blocks of columns ──> ledger: begun
                                                               insert (token = offset ranges)
                                                               ledger: done
 """
@@ -113,16 +113,22 @@ class Loader:
             now_ms: a clock that only rises, for the age of batches.
             poll_timeout_s: how long to wait for messages.
         """
-        for topic, messages in self._parts.source.poll(POLL_MAX_MESSAGES, poll_timeout_s).items():
-            self._pending[topic].add(self._decode(topic, messages), messages, now_ms)
+        source = self._parts.source
+        for topic, messages in source.poll(POLL_MAX_MESSAGES, poll_timeout_s).items():
+            self._pending[topic].add(messages, now_ms)
+            if self._pending[topic].has_block:
+                self._decode_pending(topic)
         due = [
-            topic for topic, batch in self._pending.items() if batch.is_due(self._policy, now_ms)
+            topic
+            for topic, batch in self._pending.items()
+            if batch.is_due(self._policy, now_ms, is_all_read=source.is_all_read(topic))
         ]
-        return self._load(due)
+        return self._load(due, now_ms)
 
-    def flush(self) -> int:
+    def flush(self, now_ms: int) -> int:
         """Insert everything that was read; return the rows inserted."""
-        return self._load([topic for topic, batch in self._pending.items() if not batch.is_empty])
+        unread = [topic for topic, batch in self._pending.items() if not batch.is_empty]
+        return self._load(unread, now_ms)
 
     def show_lag(self) -> None:
         """Bring the lag metric up to date."""
@@ -166,10 +172,17 @@ class Loader:
         parts = self._parts
         return parts.retry(lambda: rows_of(self._topics[topic], messages, parts.schema_of_id))
 
-    def _load(self, topics: Sequence[str]) -> int:
+    def _decode_pending(self, topic: str) -> None:
+        batch = self._pending[topic]
+        if batch.raw:
+            batch.add_decoded(self._decode(topic, batch.raw))
+
+    def _load(self, topics: Sequence[str], now_ms: int) -> int:
         """Insert the pending batches of some topics under one pair of ledger entries."""
         if not topics:
             return 0
+        for topic in topics:
+            self._decode_pending(topic)
         rows = {topic: self._pending[topic].rows() for topic in topics}
         entries = {topic: self._entry(topic, rows[topic]) for topic in topics}
         self._parts.ledger.write(list(entries.values()), is_done=False)
@@ -179,7 +192,7 @@ class Loader:
             self._parts.writer.load(spec, entries[topic], rows[topic].table)
         self._parts.ledger.write(list(entries.values()), is_done=True)
         for topic in topics:
-            self._advance(topic, entries[topic])
+            self._advance(topic, entries[topic], now_ms)
             self._count(topic, rows[topic])
         return sum(entry.row_count for entry in entries.values())
 
@@ -192,10 +205,10 @@ class Loader:
         ranges = batch_ranges(batch.positions, batch.next_offsets)
         return LedgerEntry(topic, self._next_numbers[topic], ranges, rows.table.num_rows)
 
-    def _advance(self, topic: str, entry: LedgerEntry) -> None:
+    def _advance(self, topic: str, entry: LedgerEntry, now_ms: int) -> None:
         batch, kind = self._pending[topic], self._topics[topic]
         positions = batch.positions | batch.next_offsets
-        self._pending[topic] = PendingBatch(kind, positions=positions)
+        self._pending[topic] = PendingBatch(kind, positions, opened_ms=now_ms)
         self._next_numbers[topic] += 1
         self._parts.source.show_progress({topic: positions})
         table = TABLE_OF_TOPIC[kind].name

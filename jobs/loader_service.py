@@ -115,7 +115,7 @@ def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
     poll_timeout_s = min(LONGEST_POLL_S, settings.loader.batch_max_age_ms / 2000)
     lag_due_ms = missing_due_ms = 0
     while not stop.is_set():
-        now_ms = time.monotonic_ns() // 1_000_000
+        now_ms = _monotonic_ms()
         loader.step(now_ms, poll_timeout_s)
         if now_ms >= lag_due_ms:
             loader.show_lag()
@@ -123,7 +123,11 @@ def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
         if now_ms >= missing_due_ms:
             loader.show_missing()
             missing_due_ms = now_ms + MISSING_INTERVAL_MS
-    loader.flush()
+    loader.flush(_monotonic_ms())
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _count_error(metrics: PrometheusEndpoint, error: FleetpulseError) -> None:

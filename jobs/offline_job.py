@@ -13,7 +13,7 @@ from pyflink.common import Types
 from pyflink.datastream import DataStream
 from pyflink.table import StatementSet, StreamTableEnvironment
 
-from jobs.environment import pinned_insert, table_environment
+from jobs.environment import hold_blocks, pinned_insert, table_environment
 from jobs.offline_settings import offline_policy
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import Settings
@@ -53,8 +53,9 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     """Build the job without submitting it."""
     prefix = settings.kafka.topic_prefix
     policy = offline_policy(settings.offline)
-    contacts = _sections(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
-    devices = _sections(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
+    telemetry = _blocks(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
+    registry = _blocks(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
+    contacts, devices = _split(telemetry, "split-contacts"), _split(registry, "split-devices")
     dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
     # Telemetry that cannot be decoded is the aggregate job's to report: here only device records.
     letters = devices.flat_map(
@@ -76,15 +77,16 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
     names = [name for name, _ in topics.values()] + [dead_letters_topic]
     create_result_topics(tables, settings.kafka.bootstrap_servers, names)
+    hold_blocks([telemetry, registry], settings.flink.block_max_age_ms)
     return pinned_insert(tables, insert_sql("results"), "write-results")
 
 
-def _sections(
+def _blocks(
     tables: StreamTableEnvironment, settings: Settings, topic: Topic, use: BlockUse
 ) -> DataStream:
     source = create_raw_source(tables, settings, topic, JOB_NAME)
-    return (
-        containers(tables, settings, source, use)
-        .flat_map(split_container, output_type=element_type())
-        .uid(f"split-{use.value}")
-    )
+    return containers(tables, settings, source, use)
+
+
+def _split(blocks: DataStream, uid: str) -> DataStream:
+    return blocks.flat_map(split_container, output_type=element_type()).uid(uid)

@@ -27,22 +27,35 @@ class WatchShards(KeyedProcessFunction):
     def __init__(self, policy: OfflinePolicy) -> None:
         self.policy = policy
         self.liveness: ValueState | None = None
+        self.shards: dict[int, LivenessShard] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Reach the state; its name carries the layout's version."""
         descriptor = ValueStateDescriptor("liveness_v1", Types.PRIMITIVE_ARRAY(Types.BYTE()))
         self.liveness = runtime_context.get_state(descriptor)
+        # State is written after each block, but not read anew: ids are dear to unpack.
+        self.shards = {}
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, bytes]]:  # noqa: ARG002 - Flink's
         """Apply one section of a block, of contacts and clocks or of device records."""
         shard, payload = value[0], bytes(value[2])
-        assert self.liveness is not None, "Flink calls open first"
-        stored = self.liveness.value()
-        state = (
-            LivenessShard.from_bytes(bytes(stored))
-            if stored is not None
-            else LivenessShard.empty(shard)
-        )
-        step = on_block(state, LivenessBlock(**unpack_frames(payload)), self.policy)
-        self.liveness.update(step.state.to_bytes())
+        block = LivenessBlock(**unpack_frames(payload))
+        step = on_block(self._state(shard), block, self.policy)
+        self._store(shard, step.state)
         yield shard, step.clock_ms, pack_frames({"transitions": step.transitions})
+
+    def _state(self, shard: int) -> LivenessShard:
+        assert self.liveness is not None, "Flink calls open first"
+        if shard not in self.shards:
+            stored = self.liveness.value()
+            self.shards[shard] = (
+                LivenessShard.from_bytes(bytes(stored))
+                if stored is not None
+                else LivenessShard.empty(shard)
+            )
+        return self.shards[shard]
+
+    def _store(self, shard: int, state: LivenessShard) -> None:
+        assert self.liveness is not None, "Flink calls open first"
+        self.shards[shard] = state
+        self.liveness.update(state.to_bytes())

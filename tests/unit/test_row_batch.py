@@ -5,7 +5,7 @@ import pytest
 
 from schemas.topics import Topic
 from sinks.messages import Message
-from sinks.row_batch import BatchPolicy, PendingBatch
+from sinks.row_batch import BLOCK_MAX_BYTES, BatchPolicy, PendingBatch
 from sinks.table_rows import Rows
 
 POLICY = BatchPolicy(max_rows=10, max_bytes=1000, max_age_ms=500)
@@ -17,7 +17,8 @@ def rows(count):
 
 def read(batch, partition, offset, *, row_count=1, size_bytes=1, now_ms=0):
     message = Message(partition, offset, 0, b"", b"x" * size_bytes)
-    batch.add(rows(row_count), [message], now_ms)
+    batch.add([message], now_ms)
+    batch.add_decoded(rows(row_count))
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def batch():
 
 
 def test_an_empty_batch_is_never_due(batch):
-    assert not batch.is_due(POLICY, now_ms=10**9)
+    assert not batch.is_due(POLICY, now_ms=10**9, is_all_read=True)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +42,14 @@ def test_an_empty_batch_is_never_due(batch):
 )
 def test_a_batch_is_due_at_its_first_limit(batch, row_count, size_bytes, now_ms, is_due):
     read(batch, 0, 5, row_count=row_count, size_bytes=size_bytes, now_ms=100)
-    assert batch.is_due(POLICY, now_ms) is is_due
+    assert batch.is_due(POLICY, now_ms, is_all_read=False) is is_due
 
 
 def test_the_age_counts_from_the_first_message(batch):
     read(batch, 0, 5, now_ms=1_000)
     read(batch, 0, 6, now_ms=1_400)
-    assert not batch.is_due(POLICY, now_ms=1_499)
-    assert batch.is_due(POLICY, now_ms=1_500)
+    assert not batch.is_due(POLICY, now_ms=1_499, is_all_read=False)
+    assert batch.is_due(POLICY, now_ms=1_500, is_all_read=False)
 
 
 def test_it_remembers_the_next_offset_of_each_partition_that_gave_something(batch):
@@ -63,3 +64,27 @@ def test_reading_backwards_is_a_defect(batch):
         read(batch, 0, 8)
     with pytest.raises(AssertionError, match="backwards"):
         read(PendingBatch(Topic.WINDOWS, positions={0: 5}), 0, 4)
+
+
+def test_what_is_read_to_its_end_waits_only_for_the_insert_before_it():
+    #  insert    message, and no more of them
+    #  1000 ms   1200 ms   1500 ms   1700 ms
+    #            not due   due: 500 ms after the insert
+    batch = PendingBatch(Topic.WINDOWS, positions={0: 0}, opened_ms=1_000)
+    read(batch, 0, 0, now_ms=1_200)
+    assert not batch.is_due(POLICY, now_ms=1_499, is_all_read=True)
+    assert batch.is_due(POLICY, now_ms=1_500, is_all_read=True)
+    assert not batch.is_due(POLICY, now_ms=1_500, is_all_read=False)
+
+
+def test_messages_are_decoded_together_until_they_are_a_block(batch):
+    half = Message(0, 5, 0, b"", bytes(BLOCK_MAX_BYTES // 2))
+    batch.add([half], now_ms=0)
+    assert not batch.has_block
+    batch.add([Message(0, 6, 0, b"", half.value)], now_ms=0)
+    assert batch.has_block
+    with pytest.raises(AssertionError, match="decode"):
+        batch.rows()
+    batch.add_decoded(rows(7))
+    assert (batch.raw, batch.has_block, batch.row_count) == ([], False, 7)
+    assert batch.size_bytes == BLOCK_MAX_BYTES
