@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=DEVICE_COUNT)
     parser.add_argument("--speed", type=float, default=SPEED)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--shards", type=int, default=64)
+    parser.add_argument("--shards", type=int, default=16)
     parser.add_argument("--checkpoint-ms", type=int, default=5_000)
     parser.add_argument("--block-age-ms", type=int, default=1_000)
     parser.add_argument("--batch-age-ms", type=int, default=1_000)
@@ -226,6 +226,9 @@ def main() -> None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(text + "\n", encoding="utf-8")
     assert figures["share_of_rate"] >= RATE_SHARE_MIN, "the fleet could not keep its rate"
+    found = figures["freshness"]
+    assert found["p50_s"] <= GOAL_P50_S, "the median is over its goal"
+    assert found["p99_s"] <= GOAL_P99_S, "the 99th percentile is over its goal"
 
 
 if __name__ == "__main__":

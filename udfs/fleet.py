@@ -117,14 +117,14 @@ def on_transitions(
         clock_ms: no later row of the shard lies below it.
         policy: thresholds and channels.
     """
-    clocks = list(state.clocks_ms)
+    clocks, waiting = list(state.clocks_ms), state.waiting
     clocks[shard] = max(clocks[shard], clock_ms)
-    waiting = state.waiting
     if not transitions.is_empty():
         waiting = transitions if waiting.is_empty() else pl.concat([waiting, transitions])
     low_ms = min(clocks)
     held_ms = state.hold_until_ms
-    if held_ms is not None and low_ms < held_ms:
+    # Nothing can leave before the slowest shard has moved.
+    if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
     ripe, waiting = take_ripe(waiting, low_ms)
     account = _Account(dict(state.tenants), policy)

@@ -33,25 +33,21 @@ class WatchFleet(KeyedProcessFunction):
         self.shard_count = shard_count
         self.topics = topics
         self.fleet: ValueState | None = None
+        self.known: FleetState | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Reach the state; its name carries the layout's version."""
         descriptor = ValueStateDescriptor("fleet_v1", Types.PRIMITIVE_ARRAY(Types.BYTE()))
         self.fleet = runtime_context.get_state(descriptor)
+        # There is one key, so what was written last is what would be read.
+        self.known = None
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002 - Flink's
         """Apply what one shard's step gave."""
         shard, clock_ms, payload = value[0], value[1], bytes(value[2])
-        assert self.fleet is not None, "Flink calls open first"
-        stored = self.fleet.value()
-        state = (
-            FleetState.from_bytes(bytes(stored))
-            if stored is not None
-            else FleetState.empty(self.shard_count)
-        )
         transitions = unpack_frames(payload)["transitions"]
-        step = on_transitions(state, shard, transitions, clock_ms, self.policy)
-        self.fleet.update(step.state.to_bytes())
+        step = on_transitions(self._state(), shard, transitions, clock_ms, self.policy)
+        self._store(step.state)
         # The wall clock stamps the event for people; nothing is decided by it.
         emitted_at_ms = time.time_ns() // 1_000_000
         for event in step.events:
@@ -60,6 +56,22 @@ class WatchFleet(KeyedProcessFunction):
         for status in step.statuses:
             key = device_key(status["tenant_id"], status["device_id"])
             yield self._row(Topic.DEVICE_STATUS, key, status)
+
+    def _state(self) -> FleetState:
+        assert self.fleet is not None, "Flink calls open first"
+        if self.known is None:
+            stored = self.fleet.value()
+            self.known = (
+                FleetState.from_bytes(bytes(stored))
+                if stored is not None
+                else FleetState.empty(self.shard_count)
+            )
+        return self.known
+
+    def _store(self, state: FleetState) -> None:
+        assert self.fleet is not None, "Flink calls open first"
+        self.known = state
+        self.fleet.update(state.to_bytes())
 
     def _row(self, topic: Topic, key: bytes, record: dict[str, Any]) -> Row:
         name, schema_id = self.topics[topic]

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 from jobs.dead_letters_replay import ReplayOptions, replay_letters
+from jobs.load_source import LoadSource
 from jobs.local_stack import LocalStack, Part
 from jobs.ports import free_port_settings
 from jobs.query import run_query
@@ -230,6 +231,25 @@ def test_a_loader_that_is_killed_in_mid_batch_neither_loses_nor_doubles_a_row(be
     for table in ("windows_1h", "windows_1d"):
         assert bench.ask(f"SELECT toInt64(sum(count)) FROM {table}") == [(total,)]
     assert bench.ask("SELECT countIf(NOT is_done) FROM load_ledger FINAL") == [(0,)]
+
+
+def test_the_source_knows_when_all_that_is_committed_was_read(bench):
+    settings, windows = bench.settings, WindowInput(SEED)
+    name = topic_name(Topic.WINDOWS, settings.kafka.topic_prefix)
+    source = LoadSource(settings.kafka.bootstrap_servers, "all-read")
+    with contextlib.closing(source):
+        source.assign({name: {0: 0, 1: 0}})
+        assert not source.is_all_read(name), "nobody has looked yet"
+        wait_for(lambda: read_on(source, name) == 0 and source.is_all_read(name), "an empty topic")
+        bench.produce(Topic.WINDOWS, [{"rows": windows.deltas(2)}], transaction="committed")
+        wait_for(lambda: read_on(source, name) == 1, "one message")
+        wait_for(lambda: read_on(source, name) == 0 and source.is_all_read(name), "its end")
+        bench.produce(Topic.WINDOWS, [{"rows": windows.deltas(2)}], transaction="aborted")
+        wait_for(lambda: read_on(source, name) == 0 and source.is_all_read(name), "still its end")
+
+
+def read_on(source, name):
+    return len(source.poll(1, 0.2).get(name, []))
 
 
 def test_a_second_loader_is_refused_with_one_line_that_names_the_first(bench):

@@ -106,6 +106,25 @@ def test_windows_equal_the_oracle_for_any_blocks_shards_and_restarts(log, shard_
     }
 
 
+def test_what_arrives_together_tells_each_window_of_a_group_once():
+    log = [LogEntry(1_790_000_100_000 + n, 0, n, one_point(f"d{n}")) for n in range(64)]
+    raw = raw_block(log)
+    decoded = decode_telemetry(raw, "", lambda _: schema_of(Topic.TELEMETRY))
+    sections = batch_sections(raw, decoded, 16)
+    assert len(sections) > 8, "the devices are in many shards"
+    judged = Shards().judged(sections)
+    blocks = [marked_block(s.shard, s.payload) for s in judged]
+    scopes = sum_blocks(blocks, WindowPolicy()).deltas["scope"].to_list()
+    assert Counter(scopes) == {"device": 64, "group": 1, "tenant": 1}
+    each = [sum_blocks([block], WindowPolicy()).deltas["scope"].to_list() for block in blocks]
+    assert sum(scopes.count("group") for scopes in each) == len(sections)
+
+
+def one_point(device_id):
+    point = {"name": "m", "value": 1.0, "timestamp": 1_790_000_100_000, "tags": {}}
+    return {"tenant_id": "t", "device_id": device_id, "sent_at": 0, "points": [point]}
+
+
 def test_every_message_is_accepted_or_in_the_dead_letters_with_its_bytes():
     good = {
         "tenant_id": "t",

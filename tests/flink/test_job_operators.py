@@ -1,4 +1,4 @@
-"""The uids by which a savepoint's state finds its operator: a change of one loses that state."""
+"""Uids, by which a savepoint's state finds its operator; and where messages wait for a block."""
 
 import json
 import subprocess
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from jobs.environment import PASS_ON_MS
 from jobs.flink_cluster import flink_environment, prepare_flink
 from jobs.settings import load_settings
 from jobs.settings_file import write_settings_file
 
 pytestmark = pytest.mark.flink
 
+BLOCK_MAX_AGE_MS = 700
 PINNED = {
     "fleetpulse-aggregate": {
         "read-batches",
@@ -48,10 +50,13 @@ STATELESS = (
 
 @pytest.fixture(scope="module")
 def operators(tmp_path_factory):
-    settings = load_settings(stack={"data_dir": tmp_path_factory.mktemp("stack")})
+    settings = load_settings(
+        stack={"data_dir": tmp_path_factory.mktemp("stack")},
+        flink={"block_max_age_ms": BLOCK_MAX_AGE_MS},
+    )
     write_settings_file(settings)
     prepare_flink(settings)
-    listing = [sys.executable, "-m", "tests.flink.job_uids"]
+    listing = [sys.executable, "-m", "tests.flink.job_operators"]
     root = Path(__file__).resolve().parents[2]
     environment = flink_environment(settings)
     done = subprocess.run(
@@ -62,11 +67,20 @@ def operators(tmp_path_factory):
 
 def test_every_operator_with_state_has_the_uid_of_all_releases(operators):
     for job, pinned in PINNED.items():
-        with_state = {uid for uid, name in operators[job] if not name.startswith(STATELESS)}
+        with_state = {uid for uid, name, _ in operators[job] if not name.startswith(STATELESS)}
         assert with_state == pinned, job
 
 
 def test_no_uid_is_there_twice(operators):
     for job, found in operators.items():
-        uids = [uid for uid, _ in found if uid is not None]
+        uids = [uid for uid, *_ in found if uid is not None]
         assert len(uids) == len(set(uids)), job
+
+
+def test_messages_wait_where_they_are_decoded_and_at_no_other_step(operators):
+    for job, decode_steps in {"fleetpulse-aggregate": 1, "fleetpulse-offline": 2}.items():
+        times = [time for *_, time in operators[job] if time is not None]
+        waiting = [name for _, name, time in operators[job] if time == str(BLOCK_MAX_AGE_MS)]
+        assert len(waiting) == decode_steps, job
+        assert all(name.startswith("PythonCalc") for name in waiting), job
+        assert times.count(str(PASS_ON_MS)) == len(times) - decode_steps, job
