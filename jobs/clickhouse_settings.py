@@ -23,6 +23,7 @@ def clickhouse_address(settings: Settings) -> ClickHouseAddress:
         port=target.port,
         username=target.username,
         password=target.password.get_secret_value(),
+        timeout_s=target.timeout_s,
     )
 
 

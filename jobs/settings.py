@@ -84,6 +84,8 @@ class ClickHouseSettings(Group):
     username: str = "default"
     password: SecretStr = SecretStr("")
     database: str = Field("fleetpulse", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+    timeout_s: float = Field(60.0, ge=1, le=600)
+    """How long a server may be silent in mid-request before the request is repeated."""
     keep_days: tuple[KeptDays, KeptDays, KeptDays] = (90, 365, 1826)
     """How long windows, hours and days are kept; 0: for ever."""
 

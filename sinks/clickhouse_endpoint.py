@@ -1,6 +1,8 @@
 """Where ClickHouse is, embedded (chDB) or a server, and how its errors become ours."""
 
 import contextlib
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,7 +11,17 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from schemas.errors import SettingsError
-from sinks.clickhouse_errors import fleetpulse_error
+from sinks.clickhouse_errors import fleetpulse_error, not_clickhouse
+
+TIMEOUT_S = 60.0
+PASSING_STATUSES = frozenset({408, 429, *range(500, 600)})
+"""HTTP statuses that something between us and ClickHouse answers while it is away or busy."""
+
+BARE_STATUS = re.compile(r"HTTP driver received HTTP status (\d{3})")
+"""How the driver tells of an answer without a code of ClickHouse."""
+
+# The driver logs what it also raises, with a traceback; our one line says it.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 LOCK_WORDS = ("Cannot lock file", "Error initializing EmbeddedServer")
 
@@ -21,6 +33,8 @@ class ClickHouseAddress:
     Args:
         interface: chdb, http or https.
         path: the directory, for chdb.
+        timeout_s: how long a server may be silent in mid-request; an insert that took longer may
+            have landed.
     """
 
     interface: str
@@ -30,6 +44,7 @@ class ClickHouseAddress:
     port: int = 0
     username: str = ""
     password: str = field(default="", repr=False)
+    timeout_s: float = TIMEOUT_S
 
     def __str__(self) -> str:
         """Return the address for people, without the password."""
@@ -66,6 +81,7 @@ def open_client(address: ClickHouseAddress, *, with_database: bool = True) -> Cl
             # The driver's own retries would send an insert twice without telling us.
             query_retries=0,
             autogenerate_session_id=False,
+            send_receive_timeout=max(1, round(address.timeout_s)),
         )
 
 
@@ -80,13 +96,22 @@ def translated_errors(where: str) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        is_transport = isinstance(error, OperationalError)
+        status = _bare_status(error)
+        if status is not None and status not in PASSING_STATUSES:
+            raise not_clickhouse(where, status) from error
+        is_transport = isinstance(error, OperationalError) or status is not None
         ours = fleetpulse_error(
             where, error.code, error.name, str(error), is_transport=is_transport
         )
         if ours is None:
             raise
         raise ours from error
+
+
+def _bare_status(error: Error) -> int | None:
+    """Return the HTTP status of an answer that has no code of ClickHouse."""
+    found = BARE_STATUS.search(str(error)) if error.code is None else None
+    return int(found[1]) if found else None
 
 
 @contextlib.contextmanager

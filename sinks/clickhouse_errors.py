@@ -117,5 +117,15 @@ def fleetpulse_error(
     return None
 
 
+def not_clickhouse(where: str, status: int) -> SettingsError:
+    """Return our error for an HTTP answer that no ClickHouse gives."""
+    return SettingsError(
+        f"clickhouse ({where})",
+        value=f"HTTP status {status} without a code of ClickHouse",
+        allowed="the HTTP interface of a ClickHouse server",
+        cure="set FLEETPULSE_CLICKHOUSE__HOST and FLEETPULSE_CLICKHOUSE__PORT",
+    )
+
+
 def _one_line(message: str) -> str:
     return " ".join(message.split())[:MESSAGE_MAX_CHARS]

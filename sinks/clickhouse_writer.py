@@ -122,7 +122,9 @@ class ClickHouseWriter:
             summary = self._client.raw_insert(
                 table,
                 column_names=rows.column_names,
-                insert_block=_arrow_stream(rows),
+                # A stream, which the driver cannot send a second time: it would replay bytes by
+                # itself when a connection breaks, without telling us.
+                insert_block=io.BytesIO(_arrow_stream(rows)),
                 settings=self._insert_settings | token_setting,
                 fmt="ArrowStream",
             )
