@@ -56,7 +56,7 @@ class BreakerPolicy:
         assert failure_count >= 1
         assert 0 <= dice <= 1
         # 2**30 pauses are longer than any limit; a larger power would only be a larger number.
-        doubled = self.first_pause_ms * 2 ** min(failure_count - 1, 30)
+        doubled = self.first_pause_ms << min(failure_count - 1, 30)
         return max(1, round(min(doubled, self.longest_pause_ms) * (1 + dice) / 2))
 
 

@@ -124,27 +124,22 @@ def test_a_short_fault_is_bridged_by_attempts_in_a_row():
 
 
 def test_a_long_fault_opens_the_circuit_and_one_probe_after_another_is_sent_until_it_passes():
-    engine, states, errors = Engine(5), [], []
-    circuit = Circuit(
-        QUICK, threading.Event(), now_ms, on_error=errors.append, on_change=states.append
-    )
+    """The clock is ours here: it moves only where the test says so."""
+    clock_ms = [0]
+    engine, states, errors = Engine(4), [], []
+    once = BreakerPolicy(open_after_count=1, first_pause_ms=100, longest_pause_ms=400)
+    circuit = Circuit(once, threading.Event(), lambda: clock_ms[0], errors.append, states.append)
     assert "away" in str(refusing(circuit, engine))
-    assert engine.calls == 3
-    assert circuit.state is BreakerState.OPEN
-    give_up_at_ms = now_ms() + 30_000
-    while engine.calls < 6:
-        assert now_ms() < give_up_at_ms
-        if circuit.may_send():
-            before = engine.calls
-            if before < 5:
-                refusing(circuit, engine)
-            else:
-                assert circuit(engine) == "answer"
-            assert engine.calls == before + 1, "one probe"
-        else:
-            refusing(circuit, lambda: pytest.fail("sent while it is open"))
-    assert [state.value for state in states] == ["open", "half-open"] * 3 + ["closed"]
-    assert len(errors) == 5
+    for probe in range(2, 5):
+        refusing(circuit, lambda: pytest.fail("sent while it is open"))
+        clock_ms[0] += 400
+        refusing(circuit, engine)
+        assert engine.calls == probe, "one probe a pause"
+    clock_ms[0] += 400
+    assert circuit.may_send()
+    assert circuit(engine) == "answer"
+    assert [state.value for state in states] == ["open", "half-open"] * 4 + ["closed"]
+    assert len(errors) == 4
 
 
 def test_an_error_that_will_not_pass_goes_through_and_changes_nothing():
