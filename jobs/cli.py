@@ -172,7 +172,8 @@ def demo(
     Example: fleetpulse demo --seconds 120
     """
     from jobs.demo import DemoOptions, run_demo
-    from jobs.settings import DemoSettings, load_settings
+    from jobs.demo_settings import DemoSettings
+    from jobs.settings import load_settings
 
     settings = load_settings(DemoSettings, **context.obj)
     raise typer.Exit(run_demo(settings, DemoOptions(seconds, picture)))

@@ -71,6 +71,14 @@ class LoadSource:
         """Leave the broker."""
         self._consumer.close()
 
+    def names(self) -> list[str]:
+        """Return the topics on the broker.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        return list(self._known())
+
     def partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
         """Return the partitions of each topic.
 
@@ -78,19 +86,24 @@ class LoadSource:
             SettingsError: a topic does not exist.
             Unavailable: the broker does not answer.
         """
-        try:
-            known = self._consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise Unavailable(f"Kafka at {self._address}: {_text(error)}") from error
+        known = self._known()
         for topic in topics:
-            if topic not in known or known[topic].error is not None:
+            if topic not in known:
                 raise SettingsError(
                     "kafka.topic_prefix",
                     value=topic,
                     allowed=f"a prefix whose topics exist on {self._address}",
                     cure="create them with `fleetpulse up`, or correct the prefix",
                 )
-        return {topic: sorted(known[topic].partitions) for topic in topics}
+        return {topic: known[topic] for topic in topics}
+
+    def _known(self) -> dict[str, list[int]]:
+        """Return the partitions of every topic on the broker."""
+        try:
+            found = self._consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise Unavailable(f"Kafka at {self._address}: {_text(error)}") from error
+        return {name: sorted(about.partitions) for name, about in found.items() if not about.error}
 
     def limits(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Return the first offset and the one after the last, by partition.

@@ -13,8 +13,10 @@ import structlog
 
 from jobs.account_metrics import MISSING_SQL, count_entries, show_missing
 from jobs.load_source import LoadSource
+from jobs.loader_topics import LoadedTopic
 from schemas.codec import SchemaOfId
 from schemas.dead_letter import Origin, Original, Refusal, dead_letter
+from schemas.errors import Unavailable
 from schemas.metrics import (
     LOADER_BATCHES,
     LOADER_LAG,
@@ -38,7 +40,7 @@ from sinks.load_ledger import (
 from sinks.messages import Message
 from sinks.prometheus_endpoint import PrometheusEndpoint
 from sinks.retry import Retry
-from sinks.row_batch import BatchPolicy, PendingBatch
+from sinks.row_batch import PendingBatch
 from sinks.table_rows import Rows, rows_of
 
 POLL_MAX_MESSAGES = 50
@@ -68,16 +70,12 @@ class Loader:
 
     Args:
         parts: source and sinks.
-        topics: full name of each topic that is loaded.
-        policy: when a batch is due.
+        topics: by full name.
     """
 
-    def __init__(
-        self, parts: LoaderParts, topics: Mapping[str, Topic], policy: BatchPolicy
-    ) -> None:
+    def __init__(self, parts: LoaderParts, topics: Mapping[str, LoadedTopic]) -> None:
         self._parts = parts
         self._topics = topics
-        self._policy = policy
         self._pending: dict[str, PendingBatch] = {}
         self._next_numbers: dict[str, int] = {}
 
@@ -100,11 +98,43 @@ class Loader:
             self._finish(entry)
         self._next_numbers = {topic: plan.next_batch_number for topic, plan in plans.items()}
         self._pending = {
-            topic: PendingBatch(self._topics[topic], positions=offsets)
+            topic: PendingBatch(self._topics[topic].kind, positions=offsets)
             for topic, offsets in starts.items()
         }
         self._parts.source.assign(starts)
         return len(unfinished)
+
+    def topic_names(self) -> list[str]:
+        """Return the topics on the broker.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        return self._parts.source.names()
+
+    def follow(self, topics: Mapping[str, LoadedTopic], now_ms: int) -> bool:
+        """Load these topics from now on, with all their partitions; return whether that is new.
+
+        Args:
+            topics: by full name.
+            now_ms: a clock that only rises.
+
+        Raises:
+            SettingsError: as `recover`.
+            Unavailable: as `recover`.
+        """
+        partitions = self._parts.source.partitions(topics)
+        known = {topic: sorted(batch.positions) for topic, batch in self._pending.items()}
+        if partitions == known:
+            return False
+        self.flush(now_ms)
+        before, self._topics = self._topics, topics
+        try:
+            self.recover()
+        except Unavailable:
+            self._topics = before
+            raise
+        return True
 
     def step(self, now_ms: int, poll_timeout_s: float) -> int:
         """Read what has arrived and insert what is due; return the rows inserted.
@@ -121,7 +151,9 @@ class Loader:
         due = [
             topic
             for topic, batch in self._pending.items()
-            if batch.is_due(self._policy, now_ms, is_all_read=source.is_all_read(topic))
+            if batch.is_due(
+                self._topics[topic].policy, now_ms, is_all_read=source.is_all_read(topic)
+            )
         ]
         return self._load(due, now_ms)
 
@@ -162,15 +194,17 @@ class Loader:
         messages = self._parts.source.read_again(entry)
         rows = self._decode(entry.topic, messages)
         self._send_rejected(entry.topic, rows)
-        spec = TABLE_OF_TOPIC[self._topics[entry.topic]]
+        spec = TABLE_OF_TOPIC[self._topics[entry.topic].kind]
         inserted = self._parts.writer.complete(spec, entry, rows.table)
         self._count(entry.topic, rows)
         self._parts.ledger.write([entry], is_done=True)
         log.info("finished a batch of the last run", token=entry.token, inserted_rows=inserted)
 
     def _decode(self, topic: str, messages: Sequence[Message]) -> Rows:
-        parts = self._parts
-        return parts.retry(lambda: rows_of(self._topics[topic], messages, parts.schema_of_id))
+        parts, loaded = self._parts, self._topics[topic]
+        return parts.retry(
+            lambda: rows_of(loaded.kind, messages, parts.schema_of_id, loaded.tenant_id)
+        )
 
     def _decode_pending(self, topic: str) -> None:
         batch = self._pending[topic]
@@ -188,7 +222,7 @@ class Loader:
         self._parts.ledger.write(list(entries.values()), is_done=False)
         for topic in topics:
             self._send_rejected(topic, rows[topic])
-            spec = TABLE_OF_TOPIC[self._topics[topic]]
+            spec = TABLE_OF_TOPIC[self._topics[topic].kind]
             self._parts.writer.load(spec, entries[topic], rows[topic].table)
         self._parts.ledger.write(list(entries.values()), is_done=True)
         for topic in topics:
@@ -197,7 +231,7 @@ class Loader:
         return sum(entry.row_count for entry in entries.values())
 
     def _count(self, topic: str, rows: Rows) -> None:
-        if self._topics[topic] is Topic.ACCOUNTS:
+        if self._topics[topic].kind is Topic.ACCOUNTS:
             count_entries(self._parts.metrics, pl.DataFrame(rows.table))
 
     def _entry(self, topic: str, rows: Rows) -> LedgerEntry:
@@ -206,7 +240,7 @@ class Loader:
         return LedgerEntry(topic, self._next_numbers[topic], ranges, rows.table.num_rows)
 
     def _advance(self, topic: str, entry: LedgerEntry, now_ms: int) -> None:
-        batch, kind = self._pending[topic], self._topics[topic]
+        batch, kind = self._pending[topic], self._topics[topic].kind
         positions = batch.positions | batch.next_offsets
         self._pending[topic] = PendingBatch(kind, positions, opened_ms=now_ms)
         self._next_numbers[topic] += 1

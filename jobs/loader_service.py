@@ -14,11 +14,12 @@ from jobs.clickhouse_settings import clickhouse_address, kept_days, query_socket
 from jobs.directory_lock import directory_lock
 from jobs.load_source import LoadSource
 from jobs.loader import Loader, LoaderParts
+from jobs.loader_topics import loaded_topics
 from jobs.settings import Settings, load_settings
 from schemas.errors import FleetpulseError, SettingsError, Unavailable
 from schemas.metrics import LOADER_LAST_ERROR, LOADER_METRICS, LOADER_RETRIES
 from schemas.registry import SchemaRegistry
-from schemas.tables import LOADED_TABLES, migrations
+from schemas.tables import migrations
 from schemas.topics import Topic, topic_name
 from sinks.clickhouse_endpoint import open_client
 from sinks.clickhouse_writer import ClickHouseWriter
@@ -29,13 +30,13 @@ from sinks.prometheus_endpoint import PrometheusEndpoint
 from sinks.query_endpoint import QueryEndpoint
 from sinks.retention_writer import keep_days
 from sinks.retry import Retry, RetryPolicy
-from sinks.row_batch import BatchPolicy
 
 GROUP_ID = "fleetpulse-loader"
 READY_MARKER = "loader.ready"
 LONGEST_POLL_S = 0.25
 LAG_INTERVAL_MS = 1_000
 MISSING_INTERVAL_MS = 15_000
+TOPICS_INTERVAL_MS = 30_000
 EXIT_UNAVAILABLE = 1
 EXIT_SETTINGS = 2
 
@@ -99,21 +100,13 @@ def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
             retry=retry,
             metrics=metrics,
         )
-        topics = {
-            topic_name(table.topic, kafka.topic_prefix): table.topic for table in LOADED_TABLES
-        }
-        yield Loader(parts, topics, batch_policy(settings))
-
-
-def batch_policy(settings: Settings) -> BatchPolicy:
-    """Return when a batch is due, by the settings."""
-    limits = settings.loader
-    return BatchPolicy(limits.batch_max_rows, limits.batch_max_bytes, limits.batch_max_age_ms)
+        yield Loader(parts, loaded_topics(settings, source.names()))
 
 
 def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
     poll_timeout_s = min(LONGEST_POLL_S, settings.loader.batch_max_age_ms / 2000)
     lag_due_ms = missing_due_ms = 0
+    topics_due_ms = _monotonic_ms() + TOPICS_INTERVAL_MS
     while not stop.is_set():
         now_ms = _monotonic_ms()
         loader.step(now_ms, poll_timeout_s)
@@ -123,7 +116,20 @@ def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
         if now_ms >= missing_due_ms:
             loader.show_missing()
             missing_due_ms = now_ms + MISSING_INTERVAL_MS
+        if now_ms >= topics_due_ms:
+            _follow(loader, settings, now_ms)
+            topics_due_ms = now_ms + TOPICS_INTERVAL_MS
     loader.flush(_monotonic_ms())
+
+
+def _follow(loader: Loader, settings: Settings, now_ms: int) -> None:
+    """Notice the telemetry topics of new tenants, and new partitions."""
+    try:
+        if loader.follow(loaded_topics(settings, loader.topic_names()), now_ms):
+            log.info("loads other topics or partitions than before")
+    except Unavailable as error:
+        # The broker is away: there will be another look.
+        log.warning("could not look for new topics", cause=str(error))
 
 
 def _monotonic_ms() -> int:

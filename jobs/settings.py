@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -88,6 +87,7 @@ class ClickHouseSettings(Group):
     """How long a server may be silent in mid-request before the request is repeated."""
     keep_days: tuple[KeptDays, KeptDays, KeptDays] = (90, 365, 1826)
     """How long windows, hours and days are kept; 0: for ever."""
+    keep_points_days: KeptDays = 30
 
 
 class LoaderSettings(Group):
@@ -96,6 +96,9 @@ class LoaderSettings(Group):
     batch_max_rows: int = Field(200_000, ge=1, le=5_000_000)
     batch_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     batch_max_age_ms: int = Field(1_000, ge=50, le=600_000)
+    has_points: bool = True
+    """Whether the points themselves are stored, too, and not only their windows."""
+    points_max_age_ms: int = Field(5_000, ge=50, le=600_000)
 
 
 class OfflineSettings(Group):
@@ -219,29 +222,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml
 
 
-class DemoSettings(Settings):
-    """The same settings with the defaults of the demo, which shows in minutes what takes hours."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], *args: Any, **sources: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the demo's defaults below every other source."""
-        defaults = InitSettingsSource(settings_cls, init_kwargs=DEMO_DEFAULTS)
-        return (*super().settings_customise_sources(settings_cls, *args, **sources), defaults)
-
-
-DEMO_DEFAULTS: dict[str, Any] = {
-    "offline": {"warning_after_s": 20.0, "critical_after_s": 60.0, "resolve_hold_s": 20.0},
-    "fleet": {"device_count": 1_000, "speed": 30.0},
-}
-
-
 def load_settings(kind: type[Settings] = Settings, /, **flags: Any) -> Settings:
     """Read all sources once.
 
     Args:
-        kind: `DemoSettings` for a demo.
+        kind: `jobs.demo_settings.DemoSettings` for a demo.
         flags: groups given on the command line, such as `kafka={"partition_count": 8}`.
 
     Raises:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib import resources
 
@@ -40,6 +41,13 @@ class Rollup:
     slot_ms: int
 
 
+class PartitionSpan(StrEnum):
+    """Of what length the partitions of a table are, UTC; whole ones are dropped when too old."""
+
+    WEEK = "week"
+    MONTH = "month"
+
+
 @dataclass(frozen=True)
 class TableSpec:
     """One loaded table.
@@ -48,7 +56,8 @@ class TableSpec:
         name: in the database.
         topic: whose messages become its rows.
         columns: of an insert, in order.
-        month_column: the time whose UTC month is the table's partition; None: not partitioned.
+        time_column: by which the table is partitioned and forgets; None: it does neither.
+        partition_span: of the partitions.
         landing: the table that inserts go to, from which views fill this one and its roll-ups;
             None: inserts go to the table itself.
         rollups: have the same partitions.
@@ -57,7 +66,8 @@ class TableSpec:
     name: str
     topic: Topic
     columns: pa.Schema
-    month_column: str | None = None
+    time_column: str | None = None
+    partition_span: PartitionSpan = PartitionSpan.MONTH
     landing: str | None = None
     rollups: tuple[Rollup, ...] = ()
 
@@ -91,7 +101,7 @@ WINDOWS = TableSpec(
         skewed_count=pa.uint64(),
         duplicate_count=pa.uint64(),
     ),
-    month_column="window_start",
+    time_column="window_start",
     landing="windows_landing",
     rollups=(
         Rollup("windows_1h", span_ms=HOUR_MS, slot_ms=MINUTE_MS),
@@ -198,8 +208,31 @@ ACCOUNTS = TableSpec(
     ),
 )
 
-LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS, ACCOUNTS)
+TELEMETRY_POINTS = TableSpec(
+    "telemetry_points",
+    Topic.TELEMETRY,
+    _columns(
+        tenant_id=_TEXT,
+        metric=_TEXT,
+        device_id=_TEXT,
+        timestamp=_TIME,
+        value=pa.float64(),
+        tags=pa.map_(_TEXT, _TEXT),
+        is_skewed=pa.bool_(),
+    ),
+    time_column="timestamp",
+    partition_span=PartitionSpan.WEEK,
+)
+
+LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS, ACCOUNTS, TELEMETRY_POINTS)
 TABLE_OF_TOPIC = {table.topic: table for table in LOADED_TABLES}
+TIME_COLUMNS = {
+    name: table.time_column
+    for table in LOADED_TABLES
+    if table.time_column is not None
+    for name in (table.name, *(rollup.name for rollup in table.rollups))
+}
+"""By which each table that forgets does so, roll-ups too."""
 
 
 @dataclass(frozen=True)

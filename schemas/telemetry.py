@@ -18,6 +18,12 @@ DEVICE_MAX_BYTES = 256
 CLAIM_MAX_BYTES = 128
 """Of a version, a group or a boot. Two of them stand in every window row that a point makes, so a
 long one would multiply what its message costs."""
+EARLIEST_MS = 1_420_070_400_000
+"""2015-01-01: a device clock before it was never set."""
+AHEAD_MAX_MS = 120_000
+"""A device clock so far ahead of the append time is wrong: the append time stands instead."""
+VALUE_MAX = 1e12
+"""Magnitude of a point's value."""
 CLAIMS = (
     "boot_id",
     "hardware_revision",

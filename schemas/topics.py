@@ -1,6 +1,7 @@
 """The Kafka topics: their names, keys and settings, in one place."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -98,6 +99,21 @@ def telemetry_pattern(prefix: str = "") -> str:
     'a\\.telemetry(\\.[A-Za-z0-9_-]{1,128})?'
     """
     return re.escape(prefix + Topic.TELEMETRY.value) + r"(\.[A-Za-z0-9_-]{1,128})?"
+
+
+def topic_tenants(topics: Sequence[str], topic_prefix: str) -> list[str | None]:
+    """Return the tenant that each topic belongs to; None for the shared one.
+
+    >>> topic_tenants(["x.telemetry", "x.telemetry.acme"], "x.")
+    [None, 'acme']
+    """
+    shared = re.compile(re.escape(f"{topic_prefix}{Topic.TELEMETRY.value}") + r"(?:\.(.+))?")
+    owner = {}
+    for topic in set(topics):
+        found = shared.fullmatch(topic)
+        assert found is not None, f"{topic} is no telemetry topic"
+        owner[topic] = found.group(1)
+    return [owner[topic] for topic in topics]
 
 
 def subject_name(topic: Topic, prefix: str = "") -> str:

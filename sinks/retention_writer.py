@@ -1,10 +1,11 @@
-"""Sets how long windows, hours and days are kept."""
+"""Sets how long points, windows, hours and days are kept."""
 
 import re
 from collections.abc import Mapping
 
 from clickhouse_connect.driver.client import Client
 
+from schemas.tables import TIME_COLUMNS
 from sinks.clickhouse_endpoint import ClickHouseAddress, open_client, translated_errors
 
 FOREVER = 0
@@ -12,12 +13,12 @@ ENGINE_SQL = """
 SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = %(table)s
 """
 
-_TTL_DAYS = re.compile(r"TTL toDateTime\(window_start\) \+ toIntervalDay\((\d+)\)")
+_TTL_DAYS = re.compile(r"TTL toDateTime\(\w+\) \+ toIntervalDay\((\d+)\)")
 _ANY_TTL = re.compile(r"\bTTL ")
 
 
 def keep_days(address: ClickHouseAddress, days_of_table: Mapping[str, int]) -> dict[str, int]:
-    """Let the engine drop months of which every window is older than a table keeps.
+    """Let the engine drop partitions of which every row is older than a table keeps.
 
     A table that keeps them so long already is not touched.
 
@@ -33,7 +34,7 @@ def keep_days(address: ClickHouseAddress, days_of_table: Mapping[str, int]) -> d
         Unavailable: it does not answer.
     """
     changed = {}
-    with open_client(address) as client, translated_errors("set how long windows are kept"):
+    with open_client(address) as client, translated_errors("set how long rows are kept"):
         for table, days in days_of_table.items():
             if _kept_days(client, table) != days:
                 client.command(_statement(table, days))
@@ -53,4 +54,5 @@ def _kept_days(client: Client, table: str) -> int | None:
 def _statement(table: str, days: int) -> str:
     if days == FOREVER:
         return f"ALTER TABLE {table} REMOVE TTL"
-    return f"ALTER TABLE {table} MODIFY TTL toDateTime(window_start) + INTERVAL {days} DAY"
+    time_column = TIME_COLUMNS[table]
+    return f"ALTER TABLE {table} MODIFY TTL toDateTime({time_column}) + INTERVAL {days} DAY"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.tables import Rollup, TableSpec
+from schemas.tables import PartitionSpan, Rollup, TableSpec
 
 VIEW_PREFIX = "load_"
 """A table behind a landing is filled by the view of its name with this before it."""
@@ -64,9 +64,22 @@ def rolled(rows: pa.Table, rollup: Rollup) -> pa.Table:
 
 def partitions_of(spec: TableSpec, rows: pa.Table) -> pa.ChunkedArray:
     """Return the name of the partition of each row: the same in a table and its roll-ups."""
-    if spec.month_column is None:
+    if spec.time_column is None:
         return pa.chunked_array([pa.repeat(UNPARTITIONED, rows.num_rows)])
-    return month_numbers(rows[spec.month_column]).cast(pa.string())
+    times = rows[spec.time_column]
+    if spec.partition_span is PartitionSpan.WEEK:
+        return week_starts(times)
+    return month_numbers(times).cast(pa.string())
+
+
+def week_starts(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the UTC Monday of each time as ClickHouse names a partition by toMonday.
+
+    >>> week_starts(pa.chunked_array([pa.array([0], pa.timestamp("ms", tz="UTC"))])).to_pylist()
+    ['19691229']
+    """
+    mondays = pc.floor_temporal(times, unit="week", week_starts_monday=True)
+    return pc.strftime(mondays, format="%Y%m%d")
 
 
 def month_numbers(times: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -14,6 +14,7 @@ from schemas.tables import LOAD_BATCH, TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
 from sinks.dead_letter import dead_letter_frame
 from sinks.messages import Message
+from sinks.point_rows import point_frame
 
 DECOMMISSIONED = "decommissioned"
 
@@ -36,8 +37,19 @@ def concat_rows(spec: TableSpec, blocks: Sequence[Rows]) -> Rows:
     return Rows(table, tuple(pair for block in blocks for pair in block.rejected))
 
 
-def rows_of(topic: Topic, messages: Sequence[Message], schema_of_id: SchemaOfId) -> Rows:
+def rows_of(
+    topic: Topic,
+    messages: Sequence[Message],
+    schema_of_id: SchemaOfId,
+    topic_tenant: str | None = None,
+) -> Rows:
     """Turn messages of one topic into the columns of its table, without `load_batch`.
+
+    Args:
+        topic: what the messages are.
+        messages: of one topic.
+        schema_of_id: of the registry.
+        topic_tenant: whose telemetry topic it is; None: the shared one.
 
     Raises:
         Unavailable: a schema id cannot be resolved because the registry is away.
@@ -45,6 +57,9 @@ def rows_of(topic: Topic, messages: Sequence[Message], schema_of_id: SchemaOfId)
     spec = TABLE_OF_TOPIC[topic]
     if topic is Topic.DEAD_LETTERS:
         return Rows(_arrow_table(spec, dead_letter_frame(messages)))
+    if topic is Topic.TELEMETRY:
+        # What is refused is the aggregate job's to report.
+        return Rows(_arrow_table(spec, point_frame(messages, topic_tenant, schema_of_id)))
     living = [message for message in messages if message.value is not None]
     block = decode_messages(topic, [message.value for message in living], schema_of_id)
     is_packed = topic in PACKED_TOPICS

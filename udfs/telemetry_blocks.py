@@ -1,6 +1,5 @@
 """From a block of raw telemetry messages to what each shard gets of it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from schemas.codec import DecodedBlock, SchemaOfId
 from schemas.dead_letter import REPLAY_OF, Headers
 from schemas.old_firmware import Arrivals, decode_firmware
 from schemas.telemetry import check_limits
-from schemas.topics import CLOCK_TENANT_ID, Topic
+from schemas.topics import CLOCK_TENANT_ID, topic_tenants
 from udfs.accounts import read_counts
 from udfs.frame_bytes import pack_frames
 from udfs.offline_policy import OfflinePolicy
@@ -61,21 +60,6 @@ def decode_telemetry(raw: RawBlock, topic_prefix: str, schema_of_id: SchemaOfId)
     tenants = topic_tenants(raw.topics, topic_prefix)
     arrivals = Arrivals(raw.keys, tenants, raw.append_time_ms)
     return check_limits(decode_firmware(raw.values, arrivals, schema_of_id), tenants)
-
-
-def topic_tenants(topics: Sequence[str], topic_prefix: str) -> list[str | None]:
-    """Return the tenant that each topic belongs to; None for the shared one.
-
-    >>> topic_tenants(["x.telemetry", "x.telemetry.acme"], "x.")
-    [None, 'acme']
-    """
-    shared = re.compile(re.escape(f"{topic_prefix}{Topic.TELEMETRY.value}") + r"(?:\.(.+))?")
-    owner = {}
-    for topic in set(topics):
-        found = shared.fullmatch(topic)
-        assert found is not None, f"{topic} is no telemetry topic"
-        owner[topic] = found.group(1)
-    return [owner[topic] for topic in topics]
 
 
 def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:

@@ -18,13 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from schemas.telemetry import AHEAD_MAX_MS, EARLIEST_MS, VALUE_MAX
 from udfs.histogram import bin_index
 
 MINUTE_MS = 60 * 1000
-EARLIEST_MS = 1_420_070_400_000
-"""2015-01-01: a device clock before it was never set."""
-
-VALUE_MAX = 1e12
 SUM_SCALE = 2.0**50
 """|value| <= 1e12 and 1e8 points stay below 2^127; one step is 9e-16."""
 
@@ -75,7 +72,7 @@ class WindowPolicy:
 
     device_window_ms: int = 5 * MINUTE_MS
     group_window_ms: int = MINUTE_MS
-    ahead_max_ms: int = 2 * MINUTE_MS
+    ahead_max_ms: int = AHEAD_MAX_MS
 
 
 def window_deltas(batches: pl.DataFrame, cells: pl.DataFrame, policy: WindowPolicy) -> pl.DataFrame:

@@ -78,9 +78,11 @@ def test_what_was_stored_before_follows_a_new_rule_and_the_same_rule_changes_not
 
 
 def test_the_settings_name_every_table():
-    assert kept_days(load_settings()) == {"windows": 90, "windows_1h": 365, "windows_1d": 1826}
-    given = load_settings(clickhouse={"keep_days": (0, 1, 2)})
-    assert kept_days(given) == {"windows": 0, "windows_1h": 1, "windows_1d": 2}
+    windows = {"windows": 90, "windows_1h": 365, "windows_1d": 1826}
+    assert kept_days(load_settings()) == {**windows, "telemetry_points": 30}
+    given = load_settings(clickhouse={"keep_days": (0, 1, 2), "keep_points_days": 3})
+    windows = {"windows": 0, "windows_1h": 1, "windows_1d": 2}
+    assert kept_days(given) == {**windows, "telemetry_points": 3}
 
 
 @pytest.mark.parametrize("days", [(1, 2), (-1, 0, 0), (1, 2, 3, 4), 90])

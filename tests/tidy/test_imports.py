@@ -43,14 +43,14 @@ OWNERS = {
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
     "sinks/table_rows.py sinks/rollup_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
     "pydantic": "jobs/settings.py jobs/settings_file.py jobs/settings_refusals.py",
-    "pydantic_settings": "jobs/settings.py",
+    "pydantic_settings": "jobs/settings.py jobs/demo_settings.py",
     "requests": "jobs/jar_fetch.py",
     "rich": "jobs/doctor.py jobs/query_view.py jobs/status_view.py jobs/demo.py "
     "jobs/demo_report.py jobs/live_view.py jobs/picture.py",
     "structlog": "jobs/clock_service.py jobs/loader.py jobs/loader_service.py "
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
-    "typer": "jobs/cli.py jobs/dead_letters_cli.py",
+    "typer": "jobs/cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
     "xxhash": "udfs/shards.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""

@@ -6,10 +6,11 @@ import signal
 import pytest
 
 from jobs.demo_folder import MARKER, disown_demo_folder, prepare_demo_folder
+from jobs.demo_settings import DemoSettings
 from jobs.directory_lock import directory_lock
 from jobs.end_request import EndRequest
 from jobs.process_records import ProcessRecord, birth_s, write_records
-from jobs.settings import DemoSettings, load_settings
+from jobs.settings import load_settings
 from schemas.errors import SettingsError
 
 

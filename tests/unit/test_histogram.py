@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.telemetry import VALUE_MAX
 from udfs.histogram import (
     RELATIVE_ERROR,
     SMALLEST,
@@ -16,7 +17,6 @@ from udfs.histogram import (
     merge_histograms,
     quantile,
 )
-from udfs.windows import VALUE_MAX
 
 SEED = 20261122
 PERCENTS = (50, 90, 95, 99)

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from jobs.settings import DEMO_DEFAULTS, DemoSettings, Settings, load_settings
+from jobs.demo_settings import DEMO_DEFAULTS, DemoSettings
+from jobs.settings import Settings, load_settings
 from schemas.errors import SettingsError
 
 

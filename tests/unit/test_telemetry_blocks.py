@@ -19,7 +19,7 @@ from schemas.telemetry import (
     TAGS_MAX_COUNT,
     TENANT_MAX_BYTES,
 )
-from schemas.topics import CLOCK_TENANT_ID, Topic
+from schemas.topics import CLOCK_TENANT_ID, Topic, topic_tenants
 from tests.schema_versions import schema_of_id
 from tests.strategies import NOON_MS, batches
 from udfs.frame_bytes import unpack_frames
@@ -30,7 +30,6 @@ from udfs.telemetry_blocks import (
     contact_sections,
     dead_letter_section,
     decode_telemetry,
-    topic_tenants,
 )
 
 SHARD_COUNT = 4
