@@ -1,4 +1,4 @@
-"""What an error of ClickHouse means for us: try again, or stop with one line naming the cure."""
+"""What an error of ClickHouse means for us: try again, stop with one line, or look for bad rows."""
 
 from enum import StrEnum
 
@@ -38,16 +38,36 @@ SCHEMA_CODES = frozenset(
         8,  # THERE_IS_NO_COLUMN
         10,  # NOT_FOUND_COLUMN_IN_BLOCK
         16,  # NO_SUCH_COLUMN_IN_TABLE
-        33,  # CANNOT_READ_ALL_DATA
         47,  # UNKNOWN_IDENTIFIER
         53,  # TYPE_MISMATCH
         60,  # UNKNOWN_TABLE
-        70,  # CANNOT_CONVERT_TYPE
         81,  # UNKNOWN_DATABASE
-        117,  # INCORRECT_DATA
-        131,  # TOO_LARGE_STRING_SIZE
     }
 )
+ROW_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        33,  # CANNOT_READ_ALL_DATA
+        36,  # BAD_ARGUMENTS: a histogram whose bins and counts differ in number
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        190,  # SIZES_OF_ARRAYS_DONT_MATCH
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT
+        691,  # UNKNOWN_ELEMENT_OF_ENUM
+    }
+)
+"""Some row of an insert is at fault, when the table is as we made it."""
+
 NAMES_ONLY_CODES = frozenset({8, 10, 16, 47, 53, 60, 81})
 """Their texts name columns and types; the text of any other code may hold a value of a row."""
 
@@ -60,7 +80,34 @@ class Fate(StrEnum):
     RETRY = "retry"
     STOP_ACCESS = "stop_access"
     STOP_SCHEMA = "stop_schema"
+    ROWS = "rows"
     DEFECT = "defect"
+
+
+class ClickHouseAway(Unavailable):
+    """It does not answer, or says that it cannot now.
+
+    Args:
+        where: what was done.
+        found: its code and name, or `no answer`; few different ones.
+    """
+
+    def __init__(self, where: str, found: str) -> None:
+        super().__init__(f"ClickHouse, {where}: {found}")
+        self.found = found
+
+
+class RowsRefused(FleetpulseError):
+    """Some row of an insert is at fault, or the table that it goes to.
+
+    Args:
+        where: what was done.
+        found: its code and name, without any value.
+    """
+
+    def __init__(self, where: str, found: str) -> None:
+        super().__init__(f"ClickHouse, {where}: {found}")
+        self.found = found
 
 
 def fate_of(code: int | None, *, is_transport: bool) -> Fate:
@@ -77,6 +124,8 @@ def fate_of(code: int | None, *, is_transport: bool) -> Fate:
         return Fate.STOP_ACCESS
     if code in SCHEMA_CODES:
         return Fate.STOP_SCHEMA
+    if code in ROW_CODES:
+        return Fate.ROWS
     if code in RETRY_CODES or (code is None and is_transport):
         return Fate.RETRY
     return Fate.DEFECT
@@ -97,7 +146,9 @@ def fleetpulse_error(
     found = f"code {code} {name or ''}".strip() if code is not None else "no answer"
     fate = fate_of(code, is_transport=is_transport)
     if fate is Fate.RETRY:
-        return Unavailable(f"ClickHouse, {where}: {found}")
+        return ClickHouseAway(where, found)
+    if fate is Fate.ROWS:
+        return RowsRefused(where, found)
     if fate is Fate.STOP_ACCESS:
         return SettingsError(
             f"clickhouse ({where})",

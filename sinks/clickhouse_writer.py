@@ -12,8 +12,9 @@ from schemas.errors import SettingsError, Unavailable
 from schemas.tables import LOAD_BATCH, TableSpec
 from sinks.clickhouse_endpoint import translated_errors
 from sinks.load_ledger import LedgerEntry
-from sinks.retry import Retry
+from sinks.retry import Attempts
 from sinks.rollup_rows import behind_landing, landing_faults, partitions_of, tables_of
+from sinks.table_columns import column_faults, made_types
 from sinks.table_rows import with_batch_number
 
 INSERT_SETTINGS: dict[str, object] = {
@@ -55,7 +56,7 @@ class ClickHouseWriter:
         retry: how an absent engine is waited for.
     """
 
-    def __init__(self, client: Client, retry: Retry) -> None:
+    def __init__(self, client: Client, retry: Attempts) -> None:
         self._client = client
         self._retry = retry
         known = client.server_settings
@@ -66,6 +67,7 @@ class ClickHouseWriter:
         """Insert the rows of a batch; returns when they have landed once.
 
         Raises:
+            RowsRefused: some row is at fault; see `has_landed`.
             SettingsError: the engine will never take them.
             Unavailable: it did not answer for too long, or we were asked to stop.
         """
@@ -86,11 +88,23 @@ class ClickHouseWriter:
         """Insert what is missing of a batch that an earlier process began; return those rows.
 
         Raises:
+            RowsRefused: some row is at fault; see `has_landed`.
             SettingsError: the engine will never take them.
             Unavailable: it did not answer for too long, or we were asked to stop.
         """
         numbered = with_batch_number(rows, entry.batch_number)
         return self._retry(lambda: self._insert_missing(spec, entry, numbered))
+
+    def has_landed(self, spec: TableSpec, entry: LedgerEntry) -> bool:
+        """Return whether any row of a batch, or of a later one, is in any of its tables.
+
+        Raises:
+            Unavailable: the engine did not answer for too long, or we were asked to stop.
+        """
+        names = (spec.name, *(rollup.name for rollup in spec.rollups))
+        return self._retry(
+            lambda: any(self._landed_partitions(name, entry.batch_number) for name in names)
+        )
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Insert rows of which a repetition does no harm; raises as `load` does."""
@@ -108,11 +122,11 @@ class ClickHouseWriter:
 
     def _insert_everywhere(self, spec: TableSpec, rows: pa.Table, token: str) -> None:
         """Insert rows into a table and its roll-ups; where they are already, the token tells."""
+        self._check_tables(spec)
         if spec.landing is None:
             self._insert(spec.name, rows, token)
-            return
-        self._check_landing(spec)
-        self._insert(spec.landing, rows, token, target_count=1 + len(spec.rollups))
+        else:
+            self._insert(spec.landing, rows, token, target_count=1 + len(spec.rollups))
 
     def _insert(self, table: str, rows: pa.Table, token: str | None, target_count: int = 0) -> None:
         if rows.num_rows == 0:
@@ -167,22 +181,25 @@ class ClickHouseWriter:
             found = self._client.query(sql, parameters={"batch": batch_number}).result_rows
         return {str(partition) for (partition,) in found}
 
-    def _check_landing(self, spec: TableSpec) -> None:
-        """Refuse tables or views that would not get all of an insert.
+    def _check_tables(self, spec: TableSpec) -> None:
+        """Refuse tables or views that would not keep all of an insert.
 
-        A view leaves out in silence what its target has no column for, and one that is gone leaves
-        out everything. The look takes 3 ms.
+        A view leaves out in silence what its target has no column for, one that is gone leaves out
+        everything, and a column that was narrowed keeps other numbers. The look takes 3 ms.
 
         Raises:
             SettingsError: somebody changed them.
         """
-        with translated_errors(f"look at what is behind {spec.landing}"):
-            asked = {"tables": behind_landing(spec)}
-            found = self._client.query(COLUMNS_SQL, parameters=asked).result_rows
-        faults = landing_faults(spec, [(table, column, kind) for table, column, kind in found])
+        reached = [spec.name] if spec.landing is None else behind_landing(spec)
+        with translated_errors(f"look at the columns of {spec.name}"):
+            found = self._client.query(COLUMNS_SQL, parameters={"tables": reached}).result_rows
+        columns = [(table, column, kind) for table, column, kind in found]
+        faults = column_faults(made_types(), reached, columns)
+        if spec.landing is not None:
+            faults = landing_faults(spec, columns) + faults
         if faults:
             raise SettingsError(
-                f"clickhouse (insert into {spec.landing})",
+                f"clickhouse (insert into {spec.landing or spec.name})",
                 value=f"{faults[0]} ({len(faults)} in all)",
                 allowed="the tables and views as schemas/clickhouse makes them",
                 cure="undo the change of the table, or load into a new database",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from sinks.clickhouse_writer import ClickHouseWriter
-from sinks.load_ledger import LedgerEntry, LedgerRow
+from sinks.load_ledger import LedgerEntry, LedgerRow, OffsetRange
 
 TABLE = "load_ledger"
 COLUMNS = pa.schema(
@@ -47,17 +47,32 @@ class LedgerWriter:
 
     def write(self, entries: Sequence[LedgerEntry], *, is_done: bool) -> None:
         """Record batches as begun, or as done; all of them in one insert, so all or none."""
-        rows = [
-            {
-                "topic": entry.topic,
-                "partition": offsets.partition,
-                "batch_number": entry.batch_number,
-                "first_offset": offsets.first_offset,
-                "last_offset": offsets.last_offset,
-                "is_done": is_done,
-                "row_count": entry.row_count,
-            }
-            for entry in entries
-            for offsets in entry.ranges
-        ]
+        self._insert([row for entry in entries for row in _rows(entry, is_done=is_done)])
+
+    def begin_share(self, entry: LedgerEntry, waiting: Sequence[OffsetRange]) -> None:
+        """Record a share of a refused batch as begun, and that the rest of the batch waits.
+
+        Args:
+            entry: the share, with a number of its own.
+            waiting: an empty range for each other partition that is read on where it begins.
+        """
+        rest = LedgerEntry(entry.topic, entry.batch_number, tuple(waiting), row_count=0)
+        self._insert(_rows(entry, is_done=False) + _rows(rest, is_done=True))
+
+    def _insert(self, rows: list[dict[str, object]]) -> None:
         self._writer.insert(TABLE, pa.Table.from_pylist(rows, schema=COLUMNS))
+
+
+def _rows(entry: LedgerEntry, *, is_done: bool) -> list[dict[str, object]]:
+    return [
+        {
+            "topic": entry.topic,
+            "partition": offsets.partition,
+            "batch_number": entry.batch_number,
+            "first_offset": offsets.first_offset,
+            "last_offset": offsets.last_offset,
+            "is_done": is_done,
+            "row_count": entry.row_count,
+        }
+        for offsets in entry.ranges
+    ]

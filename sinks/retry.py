@@ -17,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from schemas.errors import Unavailable
+from schemas.errors import FleetpulseError, Unavailable
 from sinks.breaker import (
     Breaker,
     BreakerPolicy,
@@ -154,6 +154,9 @@ class Circuit:
                 raise  # the attempt itself asks through us
             except Unavailable as error:
                 self._note(error)
+            except FleetpulseError:
+                self._become(on_success(self._breaker))  # it answered
+                raise
             else:
                 self._become(on_success(self._breaker))
                 return answer
