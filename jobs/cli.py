@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.dead_letters_cli import app as dead_letters
+from jobs.query_cli import query
 from schemas.errors import FleetpulseError, SettingsError
 
 EXIT_FAILED = 1
@@ -217,32 +218,7 @@ def load(context: typer.Context) -> None:
     run(_settings(context))
 
 
-@app.command()
-def query(
-    context: typer.Context,
-    question: Annotated[
-        list[str], typer.Argument(help="fleet, alerts, groups, accounts, device ID, or one SELECT.")
-    ],
-    output: Annotated[
-        str, typer.Option("--format", help="table, json (one object a line), csv or svg.")
-    ] = "table",
-    tenant_id: Annotated[
-        str | None, typer.Option("--tenant", help="Only the rows of this tenant.")
-    ] = None,
-) -> None:
-    """Ask the stored tables, also while the loader runs; nothing can be changed.
-
-    Example: fleetpulse query alerts --tenant demo
-    Example: fleetpulse query "SELECT * FROM v_device_5m LIMIT 5" --format csv
-    """
-    from jobs.query import run_query
-    from jobs.query_view import OutputFormat, print_frame, query_sql
-
-    if output not in list(OutputFormat):
-        allowed = ", ".join(OutputFormat)
-        raise SettingsError("--format", value=output, allowed=allowed, cure="choose one of them")
-    frame = run_query(_settings(context), query_sql(question), tenant_id)
-    print_frame(frame, OutputFormat(output), question)
+app.command()(query)
 
 
 @app.command()

@@ -1,27 +1,37 @@
-"""Prints the answer of a query: a table for people, JSON lines or CSV for programs."""
+"""Prints the answer of a query: a table for people, JSON lines or CSV for programs.
+
+A program gets rows alone on the standard output; what is said beside them goes to the error output.
+"""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from jobs.picture import svg_picture
-from jobs.query import NamedQuery, named_sql
-from schemas.errors import SettingsError
+from jobs.query_answers import Answer
+from jobs.query_texts import size_text, span_text
 from schemas.printable import printable
 
 LONG_TEXT_CHARS = 32
 """Text that is longer may take several lines; nothing else does."""
 PICTURE_WIDTH = 84
+UNIT_TEXTS: Mapping[str, Callable[[float], str]] = MappingProxyType(
+    {"_s": span_text, "_bytes": size_text}
+)
+"""How a number is written for people, by the unit at the end of its column's name."""
+RATE_UNIT = "_per_s"
 PLAIN_FROM, PLAIN_TO = 1e4, 1e15
 """Numbers between these are written without decimals and without an exponent."""
 
@@ -35,45 +45,83 @@ class OutputFormat(StrEnum):
     SVG = "svg"
 
 
-def query_sql(words: Sequence[str]) -> str:
-    """Return the SQL of what was typed: a named question with its argument, or SQL itself.
-
-    >>> query_sql(["select", "1"])
-    'select 1'
-
-    Raises:
-        SettingsError: a named question with an argument it does not take.
-    """
-    first, *rest = words
-    if first not in list(NamedQuery):
-        return " ".join(words)
-    name = NamedQuery(first)
-    if len(rest) > (1 if name is NamedQuery.DEVICE else 0):
-        raise SettingsError(
-            f"query {first}",
-            value=" ".join(rest),
-            allowed="`device ID`, or the name alone",
-            cure="see `fleetpulse query --help`",
-        )
-    return named_sql(name, rest[0] if rest else None)
-
-
 def print_frame(frame: pl.DataFrame, output: OutputFormat, words: Sequence[str]) -> None:
-    """Print an answer to standard output; a picture shows what was typed, too."""
+    """Print rows to standard output; a picture shows what was typed, too."""
+    print_answer(Answer(frame), output, words)
+
+
+def print_answer(answer: Answer, output: OutputFormat, words: Sequence[str]) -> None:
+    """Print an answer: its rows to standard output, what is said beside them where it fits."""
     if output is OutputFormat.CSV:
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(answer.frame.write_csv())
     elif output is OutputFormat.JSON:
-        sys.stdout.write(frame.write_ndjson())
+        sys.stdout.write(answer.frame.write_ndjson())
     elif output is OutputFormat.SVG:
         command = Text(f"$ fleetpulse query {typed_text(words)}\n", "bold")
-        content = Group(command, answer_table(frame, PICTURE_WIDTH))
+        content = Group(command, answer_view(answer, PICTURE_WIDTH))
         sys.stdout.write(svg_picture(content, "fleetpulse query", PICTURE_WIDTH))
     else:
-        console = Console()
-        if not console.is_terminal:
-            # A pipe has no width: nothing is cut.
-            console.width = max(console.width, _natural_width(answer_table(frame, sys.maxsize)))
-        console.print(answer_table(frame, console.width))
+        _print_view(answer)
+    if output in {OutputFormat.CSV, OutputFormat.JSON}:
+        sys.stderr.writelines(f"fleetpulse: {sentence}\n" for sentence in answer.said)
+
+
+def _print_view(answer: Answer) -> None:
+    console = Console()
+    if not console.is_terminal:
+        # A pipe has no width: nothing is cut.
+        whole = answer_view(answer, sys.maxsize)
+        console.width = max(console.width, _natural_width(whole))
+    console.print(answer_view(answer, console.width))
+
+
+def answer_view(answer: Answer, width: int) -> RenderableType:
+    """Return an answer for people: the rows, and below them what goes with them.
+
+    Below, because that is what a terminal still shows when the rows are many.
+
+    Args:
+        answer: one without rows has only its sentences.
+        width: characters of a line; columns that an answer can spare are left out to fit.
+    """
+    if answer.frame.is_empty() and answer.said:
+        return Text("\n".join(map(printable, answer.said)))
+    once, frame = _said_once(answer)
+    frame, left_out = _fitting(frame, width, answer.spare)
+    below = [
+        *(" · ".join(once[start : start + 4]) for start in range(0, len(once), 4)),
+        *answer.said,
+        *([f"left out to fit: {', '.join(left_out)}; --format json has them"] if left_out else []),
+    ]
+    is_by_name = bool(answer.said or answer.once or answer.spare)
+    table = answer_table(frame, width, is_readable=is_by_name)
+    return Group(table, *(Text(printable(line), "dim") for line in below))
+
+
+def _said_once(answer: Answer) -> tuple[list[str], pl.DataFrame]:
+    """Return the columns that are the same in all rows as text, and the frame without them."""
+    frame = answer.frame
+    alike = [name for name in frame.columns if name in answer.once and frame[name].n_unique() == 1]
+    written = {name: cell_text(frame[name][0]) for name in alike}
+    texts = [
+        f"{name.removesuffix('_id').replace('_', ' ')}: {text}"
+        for name, text in written.items()
+        if text
+    ]
+    return texts, frame.drop(alike)
+
+
+def _fitting(
+    frame: pl.DataFrame, width: int, spare: Sequence[str]
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return the frame without as many of the spare columns as have to go, and their names."""
+    left_out: list[str] = []
+    for name in (each for each in spare if each in frame.columns):
+        if _natural_width(answer_table(frame, width, is_readable=True)) <= width:
+            break
+        frame = frame.drop(name)
+        left_out.append(name)
+    return frame, left_out
 
 
 def typed_text(words: Sequence[str]) -> str:
@@ -85,43 +133,62 @@ def typed_text(words: Sequence[str]) -> str:
     return " ".join(f'"{word}"' if re.search(r"[^\w.-]", word) else word for word in words)
 
 
-def answer_table(frame: pl.DataFrame, width: int) -> Table:
+def answer_table(frame: pl.DataFrame, width: int, *, is_readable: bool = False) -> Table:
     """Return an answer as a table for people.
 
     Args:
         frame: the answer; times are UTC.
         width: characters of a line; the gaps get narrower before anything is cut.
+        is_readable: spans and sizes, known by their column's unit, are written with units.
     """
     day = _common_day(frame)
-    table = _filled_table(frame, day, gap=1)
+    columns = [_column(series, day, is_readable=is_readable) for series in frame.iter_columns()]
+    table = _filled_table(columns, gap=1)
     if _natural_width(table) > width:
-        table = _filled_table(frame, day, gap=0)
-    caption = f"{frame.height:,} rows" + (f", times are of {day} UTC" if day else "")
+        table = _filled_table(columns, gap=0)
+    rows = "1 row" if frame.height == 1 else f"{frame.height:,} rows"
+    caption = rows + (f", times are of {day} UTC" if day else "")
     is_cut = _natural_width(table) > width and not _has_long_text(frame)
     table.caption = caption + ("; --format json shows what is cut" if is_cut else "")
     return table
 
 
-def _filled_table(frame: pl.DataFrame, day: date | None, gap: int) -> Table:
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    cells: list[str]
+    is_number: bool
+
+
+def _column(series: pl.Series, day: date | None, *, is_readable: bool) -> _Column:
+    name, kind = series.name, series.dtype
+    unit = next((unit for unit in UNIT_TEXTS if is_readable and name.endswith(unit)), None)
+    if unit is not None and kind.is_numeric() and not name.endswith(RATE_UNIT):
+        cells = ["" if value is None else UNIT_TEXTS[unit](value) for value in series]
+        return _Column(name.removesuffix(unit), cells, is_number=True)
+    heading = f"{name} UTC" if isinstance(kind, pl.Datetime) else name
+    return _Column(heading, [cell_text(value, day) for value in series], kind.is_numeric())
+
+
+def _filled_table(columns: Sequence[_Column], gap: int) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     table.caption_justify = "left"
-    columns = [[cell_text(value, day) for value in column] for column in frame.iter_columns()]
-    for name, kind, cells in zip(frame.columns, frame.dtypes, columns, strict=True):
-        widest = max(map(len, cells), default=0)
+    for column in columns:
+        widest = max(map(len, column.cells), default=0)
         table.add_column(
-            header_text(name, widest),
-            justify="right" if kind.is_numeric() else "left",
+            header_text(column.heading, widest),
+            justify="right" if column.is_number else "left",
             no_wrap=widest <= LONG_TEXT_CHARS,
             vertical="top",
         )
-    for row in zip(*columns, strict=True):
+    for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(escape(cell) for cell in row))
     return table
 
 
-def _natural_width(table: Table) -> int:
+def _natural_width(content: RenderableType) -> int:
     console = Console(width=10_000)
-    return Measurement.get(console, console.options, table).maximum
+    return Measurement.get(console, console.options, content).maximum
 
 
 def _has_long_text(frame: pl.DataFrame) -> bool:

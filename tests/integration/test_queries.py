@@ -10,7 +10,7 @@ import pytest
 
 from jobs.clickhouse_settings import clickhouse_address, query_socket
 from jobs.directory_lock import DirectoryLocked, directory_lock, lock_holder
-from jobs.query import NamedQuery, named_sql, run_query
+from jobs.query import asking, run_query
 from jobs.settings import load_settings
 from schemas.errors import SettingsError
 from schemas.tables import ALERT_EVENTS, DEVICE_STATUS, WINDOWS
@@ -18,7 +18,13 @@ from schemas.topics import Topic
 from sinks.clickhouse_endpoint import open_client
 from sinks.load_ledger import LedgerEntry, OffsetRange
 from sinks.query_endpoint import NobodyListens, QueryEndpoint, ask
-from sinks.read_only_endpoint import QueryLimits, QueryRefused, Question
+from sinks.read_only_endpoint import (
+    TENANT_FILTERS,
+    UNFILTERED_TABLES,
+    QueryLimits,
+    QueryRefused,
+    Question,
+)
 from sinks.table_rows import rows_of
 from tests.integration.chdb_database import open_database
 from tests.loader_input import (
@@ -132,6 +138,37 @@ def test_a_tenant_cannot_lift_its_filter(listening):
         ask(listening, Question(sql, "t0"))
 
 
+PAST_THE_FILTER = [
+    "SELECT tenant_id FROM merge('fleetpulse', 'windows')",
+    "SELECT tenant_id FROM `merge`('fleetpulse', 'windows') AS m",
+    "WITH w AS (SELECT * FROM merge('fleetpulse', 'windows')) SELECT tenant_id FROM w",
+    "SELECT a.tenant_id FROM windows AS a JOIN Merge('fleetpulse', 'windows') AS b USING tenant_id",
+    "SELECT tenant_id FROM windows WHERE 1 IN (SELECT 1 FROM mergeTreeIndex(fleetpulse, windows))",
+    "SELECT tenant_id FROM mergeTreeIndex('fleetpulse', 'windows')",
+    "SELECT tenant_id FROM view(SELECT tenant_id FROM merge('fleetpulse', 'windows'))",
+    "DESCRIBE merge('fleetpulse', 'windows')",
+    "(SELECT 'x') UNION ALL (SELECT tenant_id FROM merge('fleetpulse', 'windows'))",
+]
+
+
+@pytest.mark.parametrize("sql", PAST_THE_FILTER)
+def test_a_tenant_cannot_read_tables_past_its_filter(listening, sql):
+    with pytest.raises(QueryRefused, match="not allowed with a tenant"):
+        ask(listening, Question(sql, "t0"))
+
+
+def test_table_functions_that_make_rows_up_are_allowed_with_a_tenant(way):
+    sql = "SELECT count() AS n FROM numbers(7) WHERE 'FROM merge(a, b)' != ''"
+    assert run_query(way, sql, "t0")["n"].to_list() == [7]
+
+
+def test_every_table_that_keeps_rows_has_a_tenant_filter(way):
+    sql = """SELECT name FROM system.tables
+        WHERE database = currentDatabase() AND engine != 'View' ORDER BY name"""
+    found = set(run_query(way, sql)["name"])
+    assert found - TENANT_FILTERS.keys() == UNFILTERED_TABLES
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -157,14 +194,12 @@ def test_nobody_behind_the_socket_is_told_apart_from_a_refusal(settings):
         ask(query_socket(settings), Question("SELECT 1"))
 
 
-def test_the_named_questions_run_and_order_by_severity(way):
-    for name in NamedQuery:
-        run_query(way, named_sql(name, device_id="d1' OR 1"), "t0")
-    assert run_query(way, named_sql(NamedQuery.FLEET), "t1")["devices"].to_list() == [1]
-    history = run_query(way, named_sql(NamedQuery.DEVICE, device_id="d1"), "t0")
-    assert history.height > 0
-    with pytest.raises(SettingsError, match="identity"):
-        named_sql(NamedQuery.DEVICE)
+def test_several_questions_are_asked_in_one_session(way):
+    with asking(way, "t1") as ask_tables:
+        assert ask_tables("SELECT count() AS n FROM alert_events")["n"].to_list() == [1]
+        assert ask_tables("SELECT count() AS n FROM device_status")["n"].to_list() == [1]
+    with asking(way) as ask_tables:
+        assert ask_tables("SELECT count() AS n FROM alert_events")["n"].to_list() == [2]
 
 
 def test_a_directory_into_which_nothing_was_stored_is_named(tmp_path):

@@ -1,0 +1,173 @@
+"""The SQL of the questions by name. Whatever a person typed is in it as a quoted literal only."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from jobs.query_range import DAYS, POINTS_TABLE, Choice, Span
+from jobs.query_request import SEVERITIES, Asked, NamedQuery, Option
+from schemas.tables import WINDOWS
+from sinks.read_only_endpoint import quoted
+
+_DEVICE_SCOPE, _GROUP_SCOPE = "scope = 'device'", "scope = 'group'"
+
+STATUS_COLUMNS: Mapping[Option, str] = MappingProxyType(
+    {Option.GROUP: "deployment_group", Option.MODEL: "model_version", Option.DEVICE: "device_id"}
+)
+WINDOW_COLUMNS: Mapping[Option, str] = MappingProxyType({**STATUS_COLUMNS, Option.METRIC: "metric"})
+
+ACCOUNTS_SQL = """
+SELECT topic, partition, messages_read, ticks, messages_accepted, messages_duplicate,
+    messages_rejected, points_read, points_accepted, points_duplicate, points_rejected, missing
+FROM v_accounts ORDER BY topic, partition"""
+
+
+def fleet_sql(asked: Asked) -> str:
+    """Return the devices of each group and model, by what they are doing now."""
+    return f"""
+SELECT tenant_id, deployment_group, model_version, devices, online, warning, critical, maintenance,
+    offline_ratio
+FROM v_fleet_now WHERE {_equal(asked, STATUS_COLUMNS)}
+ORDER BY tenant_id, deployment_group, model_version LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def alerts_sql(asked: Asked, now_ms: int) -> str:
+    """Return the alerts that fire now, the worst and oldest first."""
+    return f"""
+SELECT tenant_id, severity, starts_at,
+    ({now_ms} - toUnixTimestamp64Milli(starts_at)) / 1000 AS open_s,
+    subject, labels['group'] AS deployment_group, last_seen, acked, notify, summary
+FROM v_open_alerts WHERE {_alert_condition(asked)}
+ORDER BY indexOf({list(SEVERITIES)}, severity), starts_at, subject
+LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def history_sql(asked: Asked, span: Span) -> str:
+    """Return what happened to alerts, the newest first; an event that was sent again once."""
+    words = "".join(f"\n    AND {_told(word)}" for word in asked.words)
+    return f"""
+SELECT time, tenant_id, status, severity, subject, labels['group'] AS deployment_group, silence_s,
+    reason, notify, summary
+FROM alert_events
+WHERE {_within("time", span)} AND {_alert_condition(asked)}{words}
+ORDER BY time DESC, tenant_id, subject, seq DESC
+LIMIT 1 BY tenant_id, id LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def windows_sql(asked: Asked, choice: Choice) -> str:
+    """Return a device's or a group's history, the newest first."""
+    if choice.resolution.table == POINTS_TABLE:
+        return _points_sql(asked, choice)
+    is_device = asked.name is NamedQuery.DEVICE
+    coverage = "" if choice.resolution.table == WINDOWS.name else ", covered_ratio"
+    scope = "1" if is_device else _GROUP_SCOPE
+    identity = "tenant_id, deployment_group, model_version, metric"
+    return f"""
+SELECT window_start, {identity}, count, mean, min, p50, p95, p99, max{coverage}
+FROM {choice.resolution.view}
+WHERE {scope} AND {_equal(asked, WINDOW_COLUMNS)} AND {_within("window_start", choice.span)}
+ORDER BY window_start DESC, {identity} LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def _points_sql(asked: Asked, choice: Choice) -> str:
+    """Return a device's points, each once: a batch that was sent again is stored again.
+
+    Not through a view that does so: the device and the time would not reach the table.
+    """
+    return f"""
+SELECT timestamp, tenant_id, metric, value,
+    arrayStringConcat(arrayMap((name, tag) -> concat(name, '=', tag),
+        mapKeys({POINTS_TABLE}.tags), mapValues({POINTS_TABLE}.tags)), ' ') AS tags
+FROM {POINTS_TABLE}
+WHERE {_equal(asked, WINDOW_COLUMNS)} AND {_within("timestamp", choice.span)}
+ORDER BY timestamp DESC, tenant_id, metric, tags
+LIMIT 1 BY tenant_id, metric, timestamp, tags LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def models_sql(asked: Asked, choice: Choice) -> str:
+    """Return the figures of each model and metric over the whole stretch.
+
+    From the group's rows, which are few: of 100,000 devices there are as many as there are groups.
+    """
+    return f"""
+SELECT tenant_id, metric, model_version, points AS count,
+    fleetpulse_mean(points, total, smallest, largest) AS mean,
+    if(points = 0, NULL, smallest) AS min,
+    if(points = 0, NULL, quantiles[1]) AS p50,
+    if(points = 0, NULL, quantiles[2]) AS p95,
+    if(points = 0, NULL, quantiles[3]) AS p99,
+    if(points = 0, NULL, largest) AS max
+FROM
+(
+  -- All quantiles at once: a function is pasted in wherever it is used, and analysed each time.
+  SELECT *, fleetpulse_quantiles_within(bins, [0.5, 0.95, 0.99], smallest, largest) AS quantiles
+  FROM
+  (
+    SELECT tenant_id, metric, model_version, sum(count) AS points, sum(sum_fixed) AS total,
+        min(min) AS smallest, max(max) AS largest, sumMap(histogram) AS bins
+    FROM {choice.resolution.table}
+    WHERE {_GROUP_SCOPE} AND {_equal(asked, WINDOW_COLUMNS)}
+        AND {_within("window_start", choice.span)}
+    GROUP BY tenant_id, metric, model_version
+  )
+)
+ORDER BY tenant_id, metric, model_version LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def newest_sql(asked: Asked) -> str:
+    """Return when the newest window ends of what is asked about, UTC ms, and of how many rows.
+
+    The day's sum says which day to look at, so no month of windows is read for it.
+    """
+    scope = _DEVICE_SCOPE if asked.name is NamedQuery.DEVICE else _GROUP_SCOPE
+    condition = f"{scope} AND {_equal(asked, WINDOW_COLUMNS)}"
+    return f"""
+SELECT toUnixTimestamp64Milli(max(window_start)) + max(window_ms) AS end_ms, count() AS row_count
+FROM {WINDOWS.name} WHERE {condition}
+    AND window_start >= (SELECT max(window_start) FROM {DAYS.name} WHERE {condition})
+"""  # noqa: S608 - quoted
+
+
+def kept_sql() -> str:
+    """Return the tables that exist, each with the engine's words on how long it keeps what."""
+    names = (POINTS_TABLE, WINDOWS.name, *(rollup.name for rollup in WINDOWS.rollups))
+    return f"""
+SELECT name, engine_full FROM system.tables
+WHERE database = currentDatabase() AND name IN ({", ".join(map(quoted, names))})"""  # noqa: S608 - quoted
+
+
+def _equal(asked: Asked, columns: Mapping[Option, str]) -> str:
+    given = {option: asked.option(option) for option in columns}
+    if asked.device_id is not None:
+        given[Option.DEVICE] = asked.device_id
+    conditions = (
+        f"{columns[option]} = {quoted(value)}"
+        for option, value in given.items()
+        if value is not None
+    )
+    return " AND ".join(conditions) or "1"
+
+
+def _alert_condition(asked: Asked) -> str:
+    device, group = asked.option(Option.DEVICE), asked.option(Option.GROUP)
+    severity = asked.option(Option.SEVERITY)
+    conditions = [
+        *([] if severity is None else [f"severity = {quoted(severity)}"]),
+        *([] if device is None else [f"subject = {quoted('device/' + device)}"]),
+        *([] if group is None else [f"labels['group'] = {quoted(group)}"]),
+    ]
+    return " AND ".join(conditions) or "1"
+
+
+def _told(word: str) -> str:
+    """Return the condition that an alert has a word anywhere in its summary, subject or labels."""
+    return (
+        f"arrayExists(told -> positionCaseInsensitiveUTF8(told, {quoted(word)}) > 0, "
+        "arrayConcat([subject, summary], mapValues(labels)))"
+    )
+
+
+def _within(column: str, span: Span) -> str:
+    return (
+        f"{column} >= fromUnixTimestamp64Milli({span.since_ms}, 'UTC') "
+        f"AND {column} < fromUnixTimestamp64Milli({span.until_ms}, 'UTC')"
+    )

@@ -1,0 +1,97 @@
+"""Rows of a tenant whose devices, groups, models and metrics are partly named as another's are."""
+
+from schemas.tables import ALERT_EVENTS, DEVICE_STATUS, HOUR_MS, MINUTE_MS, WINDOWS
+from schemas.topics import Topic
+from sinks.load_ledger import LedgerEntry, OffsetRange
+from sinks.read_only_endpoint import quoted
+from sinks.table_rows import rows_of
+from tests.loader_input import START_MS, WindowInput, alert, device_status, message, schema_of_id
+
+DAY_MS = 24 * HOUR_MS
+NOW_MS = START_MS + 10 * DAY_MS
+OWN = {"a": "only-a", "b": "bbb"}
+"""A part of each name that only this tenant has."""
+SEED = 20261122
+
+
+def names(tenant, kind):
+    return [f"{kind}-1", f"{kind}-{OWN[tenant]}"]
+
+
+def window_rows(tenant):
+    made = WindowInput(SEED)
+    ages_ms = [*range(0, 3 * HOUR_MS, 20 * MINUTE_MS), *range(3 * HOUR_MS, 9 * DAY_MS, 9 * HOUR_MS)]
+    rows = []
+    for age_ms in ages_ms:
+        for scope in ("device", "group", "tenant"):
+            for index in range(2):
+                delta = made.deltas(1)[0]
+                rows.append(delta | identity(tenant, scope, index) | placed(scope, age_ms))
+    return rows
+
+
+def identity(tenant, scope, index):
+    group, model = names(tenant, "group")[index], names(tenant, "model")[index]
+    return {
+        "tenant_id": tenant,
+        "scope": scope,
+        "device_id": names(tenant, "cam")[index] if scope == "device" else None,
+        "deployment_group": "" if scope == "tenant" else group,
+        "model_version": "" if scope == "tenant" else model,
+        "metric": names(tenant, "metric")[index],
+    }
+
+
+def placed(scope, age_ms):
+    window_ms = 5 * MINUTE_MS if scope == "device" else MINUTE_MS
+    return {"window_ms": window_ms, "window_start": NOW_MS - age_ms - window_ms}
+
+
+def alert_rows(tenant):
+    for index in range(12):
+        device, group = names(tenant, "cam")[index % 2], names(tenant, "group")[index % 2]
+        at_ms = NOW_MS - 1 - index * 7 * HOUR_MS
+        yield alert(
+            f"e-{tenant}-{index}",
+            tenant_id=tenant,
+            subject=f"device/{device}",
+            time=at_ms,
+            starts_at=at_ms,
+            status="firing" if index % 3 else "resolved",
+            severity=("warning", "critical", "emergency")[index % 3],
+            silence_s=300.0,
+            labels={"tenant": tenant, "group": group, "site": f"Köln {OWN[tenant]}"},
+            summary=f"{device} is silent, tenant {tenant}",
+        )
+
+
+def status_rows(tenant):
+    for device, group, model in zip(
+        *(names(tenant, kind) for kind in ("cam", "group", "model")), strict=True
+    ):
+        yield device_status(device, tenant_id=tenant, deployment_group=group, model_version=model)
+
+
+def store(database, tenant, number):
+    inputs = [
+        (WINDOWS, Topic.WINDOWS, [{"rows": window_rows(tenant)}]),
+        (ALERT_EVENTS, Topic.ALERTS, list(alert_rows(tenant))),
+        (DEVICE_STATUS, Topic.DEVICE_STATUS, list(status_rows(tenant))),
+    ]
+    for spec, topic, records in inputs:
+        first = number * 100
+        messages = [message(topic, each, first + n) for n, each in enumerate(records)]
+        rows = rows_of(topic, messages, schema_of_id(topic)).table
+        offsets = OffsetRange(0, first, first + len(records) - 1)
+        database.writer.load(spec, LedgerEntry(topic, number, (offsets,), rows.num_rows), rows)
+    for device, metric in zip(names(tenant, "cam"), names(tenant, "metric"), strict=True):
+        points = f"""SELECT {quoted(tenant)}, {quoted(metric)}, {quoted(device)},
+            fromUnixTimestamp64Milli({NOW_MS} - 7000 * (number + 1), 'UTC'), number / 4,
+            map('core', toString(number % 2)) FROM numbers(50)"""
+        columns = "tenant_id, metric, device_id, timestamp, value, tags"
+        for _copy in range(2):
+            database.client.command(f"INSERT INTO telemetry_points ({columns}) {points}")
+    account = f"('telemetry.{tenant}', 0, 'message', 'read', '', 7)"
+    database.client.command(
+        f"INSERT INTO accounts (topic, partition, unit, outcome, reason, count) VALUES {account}"
+    )
