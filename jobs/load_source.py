@@ -18,6 +18,7 @@ from sinks.messages import Message
 
 REQUEST_TIMEOUT_S = 15.0
 READ_AGAIN_TIMEOUT_S = 60.0
+LAG_TIMEOUT_S = 0.5
 QUEUED_MAX_KBYTES = 64 * 1024
 
 Positions = dict[str, dict[int, int]]
@@ -66,6 +67,7 @@ class LoadSource:
         self._consumer = Consumer(self._config)
         self._next_offsets: Positions = defaultdict(dict)
         self._ended: dict[str, set[int]] = defaultdict(set)
+        self._is_paused = False
 
     def close(self) -> None:
         """Leave the broker."""
@@ -125,6 +127,7 @@ class LoadSource:
         """Read from these offsets on."""
         self._next_offsets = {topic: dict(starts) for topic, starts in positions.items()}
         self._ended.clear()
+        self._is_paused = False
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, offset if offset > 0 else OFFSET_BEGINNING)
@@ -132,6 +135,25 @@ class LoadSource:
                 for partition, offset in starts.items()
             ]
         )
+
+    def pause(self) -> None:
+        """Get nothing from now on; what was fetched and not polled is fetched again later."""
+        if not self._is_paused:
+            self._consumer.pause(self._assigned())
+            self._is_paused = True
+
+    def resume(self) -> None:
+        """Go on where `pause` stopped."""
+        if self._is_paused:
+            self._consumer.resume(self._assigned())
+            self._is_paused = False
+
+    def _assigned(self) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, partition)
+            for topic, starts in self._next_offsets.items()
+            for partition in starts
+        ]
 
     def poll(self, max_messages: int, timeout_s: float) -> dict[str, list[Message]]:
         """Return new messages by topic, each partition's in offset order; may be empty.
@@ -171,12 +193,20 @@ class LoadSource:
         lag: Positions = defaultdict(dict)
         for topic, starts in self._next_offsets.items():
             for partition, next_offset in starts.items():
-                answer = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), cached=True
-                )
-                end = answer[1] if answer else 0
+                end = self._end(TopicPartition(topic, partition))
                 lag[topic][partition] = max(0, end - max(next_offset, 0))
         return lag
+
+    def _end(self, partition: TopicPartition) -> int:
+        """Return the end of a partition as far as it is known."""
+        if self._is_paused:
+            # What is known comes with the messages, of which there are none now: ask.
+            try:
+                return self._consumer.get_watermark_offsets(partition, timeout=LAG_TIMEOUT_S)[1]
+            except KafkaException:
+                pass  # the broker is away, too; what was known last must do
+        answer = self._consumer.get_watermark_offsets(partition, cached=True)
+        return answer[1] if answer else 0
 
     def show_progress(self, positions: Mapping[str, Mapping[int, int]]) -> None:
         """Write the loaded offsets under our group, for tools; nothing depends on it."""

@@ -3,32 +3,28 @@
 poll ──> pending batch a topic ──due──> blocks of columns ──> ledger: begun
                                                               insert (token = offset ranges)
                                                               ledger: done
+
+While ClickHouse is away the batches that were cut wait (`batch_landing.py`); nothing is read on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 import structlog
 
 from jobs.account_metrics import MISSING_SQL, count_entries, show_missing
-from jobs.load_source import LoadSource
+from jobs.batch_landing import BatchLanding, CutBatch, LoadedTopics
+from jobs.loader_parts import LoaderParts
 from jobs.loader_topics import LoadedTopic
-from schemas.codec import SchemaOfId
-from schemas.dead_letter import Origin, Original, Refusal, dead_letter
 from schemas.errors import Unavailable
 from schemas.metrics import (
     LOADER_BATCHES,
     LOADER_LAG,
     LOADER_LOST,
-    LOADER_REJECTED,
     LOADER_ROWS,
 )
-from schemas.tables import TABLE_OF_TOPIC
+from schemas.tables import TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
-from sinks.clickhouse_writer import ClickHouseWriter
-from sinks.dead_letter_writer import DeadLetterWriter
-from sinks.ledger_writer import LedgerWriter
 from sinks.load_ledger import (
     LedgerEntry,
     TopicPlan,
@@ -38,31 +34,14 @@ from sinks.load_ledger import (
     plan_topic,
 )
 from sinks.messages import Message
-from sinks.prometheus_endpoint import PrometheusEndpoint
-from sinks.retry import Retry
+from sinks.retry import CircuitOpen
 from sinks.row_batch import PendingBatch
 from sinks.table_rows import Rows, rows_of
 
 POLL_MAX_MESSAGES = 50
 """Of up to 1 MiB and 5,000 rows each: one poll is what a batch may exceed its limits by."""
 
-COMPONENT = "fleetpulse-loader"
-STAGE = "VALUE_CONVERTER"
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class LoaderParts:
-    """What the loader works with; each part can be replaced in a test by another real one."""
-
-    source: LoadSource
-    writer: ClickHouseWriter
-    ledger: LedgerWriter
-    dead_letters: DeadLetterWriter
-    schema_of_id: SchemaOfId
-    retry: Retry
-    metrics: PrometheusEndpoint
 
 
 class Loader:
@@ -78,6 +57,11 @@ class Loader:
         self._topics = topics
         self._pending: dict[str, PendingBatch] = {}
         self._next_numbers: dict[str, int] = {}
+        self._cut: list[CutBatch] = []
+        self._landing = BatchLanding(
+            parts,
+            LoadedTopics(self._spec, self._take_number, self._read_again, self._decode),
+        )
 
     def recover(self) -> int:
         """Finish what the last loader began, and place the reading where the ledger ends.
@@ -94,9 +78,9 @@ class Loader:
         plans = {topic: plan_topic(topic, rows) for topic in self._topics}
         starts = {topic: self._starts(topic, plans[topic], partitions[topic]) for topic in plans}
         unfinished = [plan.in_flight for plan in plans.values() if plan.in_flight is not None]
+        self._next_numbers |= {topic: plan.next_batch_number for topic, plan in plans.items()}
         for entry in unfinished:
             self._finish(entry)
-        self._next_numbers = {topic: plan.next_batch_number for topic, plan in plans.items()}
         self._pending = {
             topic: PendingBatch(self._topics[topic].kind, positions=offsets)
             for topic, offsets in starts.items()
@@ -136,12 +120,22 @@ class Loader:
             raise
         return True
 
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether batches wait for ClickHouse, and nothing is read meanwhile."""
+        return bool(self._cut)
+
     def step(self, now_ms: int, poll_timeout_s: float) -> int:
         """Read what has arrived and insert what is due; return the rows inserted.
 
         Args:
             now_ms: a clock that only rises, for the age of batches.
             poll_timeout_s: how long to wait for messages.
+
+        Raises:
+            SettingsError: ClickHouse or the broker will never do what we ask.
+            RejectLimitExceeded: a table refuses too many messages.
+            Unavailable: another part than ClickHouse was away for too long.
         """
         source = self._parts.source
         for topic, messages in source.poll(POLL_MAX_MESSAGES, poll_timeout_s).items():
@@ -155,12 +149,24 @@ class Loader:
                 self._topics[topic].policy, now_ms, is_all_read=source.is_all_read(topic)
             )
         ]
-        return self._load(due, now_ms)
+        try:
+            row_count = self._load(due, now_ms)
+        except CircuitOpen:
+            # We go on polling, which keeps the broker content and the lag known, and get nothing.
+            source.pause()
+            return 0
+        source.resume()
+        return row_count
 
     def flush(self, now_ms: int) -> int:
-        """Insert everything that was read; return the rows inserted."""
+        """Insert everything that was read; return the rows inserted.
+
+        Raises:
+            CircuitOpen: ClickHouse is away.
+        """
+        waited = self._load([], now_ms)
         unread = [topic for topic, batch in self._pending.items() if not batch.is_empty]
-        return self._load(unread, now_ms)
+        return waited + self._load(unread, now_ms)
 
     def show_lag(self) -> None:
         """Bring the lag metric up to date."""
@@ -172,7 +178,7 @@ class Loader:
         """Bring the metric of the account up to date: what is read and told nowhere.
 
         Raises:
-            Unavailable: the engine does not answer for too long.
+            CircuitOpen: ClickHouse is away.
         """
         show_missing(self._parts.metrics, self._parts.writer.query_rows(MISSING_SQL))
 
@@ -191,14 +197,27 @@ class Loader:
 
     def _finish(self, entry: LedgerEntry) -> None:
         """Bring a batch that was under way to its end: the same range, the same rows."""
+        rows = self._decode(entry.topic, self._parts.source.read_again(entry))
+        batch = CutBatch(entry, rows, is_begun=True, is_tried=True)
+        self._landing.land([batch])
+        self._show(batch)
+        log.info("finished a batch of the last run", token=entry.token)
+
+    def _spec(self, topic: str) -> TableSpec:
+        return TABLE_OF_TOPIC[self._topics[topic].kind]
+
+    def _take_number(self, topic: str) -> int:
+        number = self._next_numbers[topic]
+        self._next_numbers[topic] += 1
+        return number
+
+    def _read_again(self, entry: LedgerEntry) -> list[Message]:
+        """Read the messages of a batch anew, then go on where we were."""
         messages = self._parts.source.read_again(entry)
-        rows = self._decode(entry.topic, messages)
-        self._send_rejected(entry.topic, rows)
-        spec = TABLE_OF_TOPIC[self._topics[entry.topic].kind]
-        inserted = self._parts.writer.complete(spec, entry, rows.table)
-        self._count(entry.topic, rows)
-        self._parts.ledger.write([entry], is_done=True)
-        log.info("finished a batch of the last run", token=entry.token, inserted_rows=inserted)
+        self._parts.source.assign(
+            {name: batch.positions | batch.next_offsets for name, batch in self._pending.items()}
+        )
+        return messages
 
     def _decode(self, topic: str, messages: Sequence[Message]) -> Rows:
         parts, loaded = self._parts, self._topics[topic]
@@ -212,55 +231,38 @@ class Loader:
             batch.add_decoded(self._decode(topic, batch.raw))
 
     def _load(self, topics: Sequence[str], now_ms: int) -> int:
-        """Insert the pending batches of some topics under one pair of ledger entries."""
-        if not topics:
-            return 0
-        for topic in topics:
-            self._decode_pending(topic)
-        rows = {topic: self._pending[topic].rows() for topic in topics}
-        entries = {topic: self._entry(topic, rows[topic]) for topic in topics}
-        self._parts.ledger.write(list(entries.values()), is_done=False)
-        for topic in topics:
-            self._send_rejected(topic, rows[topic])
-            spec = TABLE_OF_TOPIC[self._topics[topic].kind]
-            self._parts.writer.load(spec, entries[topic], rows[topic].table)
-        self._parts.ledger.write(list(entries.values()), is_done=True)
-        for topic in topics:
-            self._advance(topic, entries[topic], now_ms)
-            self._count(topic, rows[topic])
-        return sum(entry.row_count for entry in entries.values())
+        """Insert the batches that wait or, if there are none, the pending ones of some topics.
 
-    def _count(self, topic: str, rows: Rows) -> None:
-        if self._topics[topic].kind is Topic.ACCOUNTS:
-            count_entries(self._parts.metrics, pl.DataFrame(rows.table))
+        Raises:
+            CircuitOpen: ClickHouse is away; the batches wait as they are, for the next call.
+        """
+        if not self._cut:
+            self._cut = [self._cut_pending(topic, now_ms) for topic in topics]
+        if self._cut:
+            self._landing.land(self._cut)
+        landed, self._cut = self._cut, []
+        for batch in landed:
+            self._show(batch)
+        return sum(batch.row_count for batch in landed)
 
-    def _entry(self, topic: str, rows: Rows) -> LedgerEntry:
-        batch = self._pending[topic]
-        ranges = batch_ranges(batch.positions, batch.next_offsets)
-        return LedgerEntry(topic, self._next_numbers[topic], ranges, rows.table.num_rows)
-
-    def _advance(self, topic: str, entry: LedgerEntry, now_ms: int) -> None:
+    def _cut_pending(self, topic: str, now_ms: int) -> CutBatch:
+        """Fix the ranges of a pending batch, and begin the next one after it."""
+        self._decode_pending(topic)
         batch, kind = self._pending[topic], self._topics[topic].kind
+        rows, ranges = batch.rows(), batch_ranges(batch.positions, batch.next_offsets)
         positions = batch.positions | batch.next_offsets
         self._pending[topic] = PendingBatch(kind, positions, opened_ms=now_ms)
-        self._next_numbers[topic] += 1
-        self._parts.source.show_progress({topic: positions})
-        table = TABLE_OF_TOPIC[kind].name
-        self._parts.metrics.add(LOADER_ROWS, entry.row_count, table=table)
-        self._parts.metrics.add(LOADER_BATCHES, table=table)
+        number = self._take_number(topic)
+        return CutBatch(LedgerEntry(topic, number, ranges, rows.table.num_rows), rows)
 
-    def _send_rejected(self, topic: str, rows: Rows) -> None:
-        if not rows.rejected:
-            return
-        letters = [
-            dead_letter(
-                Origin(topic, message.partition, message.offset),
-                Refusal(COMPONENT, STAGE, rejected.reason, rejected.detail),
-                Original(message.key, message.value, message.headers, message.timestamp_ms),
-            )
-            for message, rejected in rows.rejected
-        ]
-        self._parts.retry(lambda: self._parts.dead_letters.send(letters))
-        for _, rejected in rows.rejected:
-            self._parts.metrics.add(LOADER_REJECTED, topic=topic, reason=rejected.reason.value)
-        log.warning("messages went to the dead letters", topic=topic, count=len(letters))
+    def _show(self, batch: CutBatch) -> None:
+        """Bring metrics and tools up to date after a batch has landed."""
+        topic = batch.entry.topic
+        ends = {span.partition: span.last_offset + 1 for span in batch.entry.ranges}
+        self._parts.source.show_progress({topic: ends})
+        table = self._spec(topic).name
+        self._parts.metrics.add(LOADER_ROWS, batch.row_count, table=table)
+        self._parts.metrics.add(LOADER_BATCHES, table=table)
+        if self._topics[topic].kind is Topic.ACCOUNTS:
+            for rows in batch.landed:
+                count_entries(self._parts.metrics, pl.DataFrame(rows.table))

@@ -13,14 +13,17 @@ import structlog
 from jobs.clickhouse_settings import clickhouse_address, kept_days, query_socket
 from jobs.directory_lock import directory_lock
 from jobs.load_source import LoadSource
-from jobs.loader import Loader, LoaderParts
+from jobs.loader import Loader
+from jobs.loader_health import LoaderHealth
+from jobs.loader_parts import LoaderParts
 from jobs.loader_topics import loaded_topics
 from jobs.settings import Settings, load_settings
-from schemas.errors import FleetpulseError, SettingsError, Unavailable
-from schemas.metrics import LOADER_LAST_ERROR, LOADER_METRICS, LOADER_RETRIES
+from schemas.errors import RejectLimitExceeded, SettingsError, Unavailable
+from schemas.metrics import LOADER_METRICS
 from schemas.registry import SchemaRegistry
 from schemas.tables import migrations
 from schemas.topics import Topic, topic_name
+from sinks.breaker import BreakerPolicy
 from sinks.clickhouse_endpoint import open_client
 from sinks.clickhouse_writer import ClickHouseWriter
 from sinks.dead_letter_writer import DeadLetterWriter
@@ -29,7 +32,7 @@ from sinks.migration_writer import migrate
 from sinks.prometheus_endpoint import PrometheusEndpoint
 from sinks.query_endpoint import QueryEndpoint
 from sinks.retention_writer import keep_days
-from sinks.retry import Retry, RetryPolicy
+from sinks.retry import Circuit, CircuitOpen, Retry, RetryPolicy
 
 GROUP_ID = "fleetpulse-loader"
 READY_MARKER = "loader.ready"
@@ -48,6 +51,7 @@ def run(settings: Settings) -> None:
 
     Raises:
         SettingsError: it cannot work like this; nothing was changed that is not whole.
+        RejectLimitExceeded: a table refuses too many messages.
         Unavailable: a part was away for too long.
     """
     stop = threading.Event()
@@ -58,7 +62,8 @@ def run(settings: Settings) -> None:
         run_dir = settings.stack.data_dir / "run"
         run_dir.mkdir(parents=True, exist_ok=True)
         exits.enter_context(_queries(settings))
-        recovered = loader.recover()
+        # Before anything is read there is nothing else to do than to wait for ClickHouse.
+        recovered = Retry(RetryPolicy(), stop)(loader.recover)
         exits.enter_context(_marked(run_dir / READY_MARKER))
         log.info("ready", unfinished_batches=recovered)
         _loop(loader, settings, stop)
@@ -78,13 +83,15 @@ def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
         metrics = PrometheusEndpoint(LOADER_METRICS)
         metrics.serve(settings.stack.metrics_port, settings.stack.metrics_host)
         exits.callback(metrics.close)
-        retry = Retry(RetryPolicy(), stop, on_retry=lambda error: _count_error(metrics, error))
+        health = LoaderHealth(metrics)
+        retry = Retry(RetryPolicy(), stop, on_retry=health.on_error)
+        circuit = Circuit(BreakerPolicy(), stop, _monotonic_ms, health.on_error, health.on_change)
         address = clickhouse_address(settings)
         retry(lambda: migrate(address, migrations()))
         for table, days in retry(lambda: keep_days(address, kept_days(settings))).items():
             log.info("keeps", table=table, days=days or "for ever")
-        client = exits.enter_context(contextlib.closing(open_client(address)))
-        writer = ClickHouseWriter(client, retry)
+        client = exits.enter_context(contextlib.closing(retry(lambda: open_client(address))))
+        writer = ClickHouseWriter(client, circuit)
         kafka, registry_at = settings.kafka, settings.registry
         registry = SchemaRegistry(registry_at.url, registry_at.timeout_s)
         exits.callback(registry.close)
@@ -112,14 +119,27 @@ def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:
         loader.step(now_ms, poll_timeout_s)
         if now_ms >= lag_due_ms:
             loader.show_lag()
-            lag_due_ms = now_ms + LAG_INTERVAL_MS
+            # While nothing is read, each look at the lag asks the broker.
+            lag_due_ms = now_ms + LAG_INTERVAL_MS * (5 if loader.is_waiting else 1)
         if now_ms >= missing_due_ms:
-            loader.show_missing()
+            with contextlib.suppress(CircuitOpen):
+                loader.show_missing()
             missing_due_ms = now_ms + MISSING_INTERVAL_MS
         if now_ms >= topics_due_ms:
             _follow(loader, settings, now_ms)
             topics_due_ms = now_ms + TOPICS_INTERVAL_MS
-    loader.flush(_monotonic_ms())
+    _flush(loader)
+
+
+def _flush(loader: Loader) -> None:
+    """Insert what was read, unless ClickHouse is away: the ledger knows where to go on."""
+    try:
+        if not loader.is_waiting:
+            loader.flush(_monotonic_ms())
+    except CircuitOpen:
+        pass
+    if loader.is_waiting:
+        log.warning("ClickHouse is away: the next start goes on where the ledger ends")
 
 
 def _follow(loader: Loader, settings: Settings, now_ms: int) -> None:
@@ -134,12 +154,6 @@ def _follow(loader: Loader, settings: Settings, now_ms: int) -> None:
 
 def _monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
-
-
-def _count_error(metrics: PrometheusEndpoint, error: FleetpulseError) -> None:
-    metrics.add(LOADER_RETRIES)
-    metrics.set(LOADER_LAST_ERROR, 1, error=type(error).__name__)
-    log.warning("trying again", cause=str(error))
 
 
 @contextlib.contextmanager
@@ -168,7 +182,7 @@ def main() -> int:
     """Run with the settings of the environment; return the exit code."""
     try:
         run(load_settings())
-    except SettingsError as error:
+    except (SettingsError, RejectLimitExceeded) as error:
         print(f"loader: {error}", file=sys.stderr)
         return EXIT_SETTINGS
     except Unavailable as error:

@@ -54,9 +54,15 @@ LOADER_LOST = Metric(
 LOADER_RETRIES = Metric(
     "fleetpulse_loader_retries_total", MetricKind.COUNTER, "Attempts that failed and are repeated"
 )
-# 1 for the class of the last error, 0 for older ones; read the loader's log at that time.
+# Above 0 for a minute: ClickHouse is away and nothing is read; loader_last_error_info says why.
+LOADER_BREAKER = Metric(
+    "fleetpulse_loader_breaker_state",
+    MetricKind.GAUGE,
+    "The breaker before ClickHouse: 0 closed, 1 half-open (one probe), 2 open (nothing is sent)",
+)
+# 1 for the code or class of the last error, 0 for older ones; read the loader's log at that time.
 LOADER_LAST_ERROR = Metric(
-    "fleetpulse_loader_last_error_info", MetricKind.GAUGE, "The last error's class", ("error",)
+    "fleetpulse_loader_last_error_info", MetricKind.GAUGE, "The last error", ("error",)
 )
 
 # read does not grow while the lag of fleetpulse-aggregate does: the job stands; see its exceptions.
@@ -99,5 +105,6 @@ LOADER_METRICS = (
     LOADER_REJECTED,
     LOADER_LOST,
     LOADER_RETRIES,
+    LOADER_BREAKER,
     LOADER_LAST_ERROR,
 )

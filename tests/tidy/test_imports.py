@@ -48,6 +48,7 @@ OWNERS = {
     "rich": "jobs/doctor.py jobs/query_view.py jobs/status_view.py jobs/demo.py "
     "jobs/demo_report.py jobs/live_view.py jobs/picture.py",
     "structlog": "jobs/clock_service.py jobs/loader.py jobs/loader_service.py "
+    "jobs/batch_landing.py jobs/loader_health.py "
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
     "typer": "jobs/cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
