@@ -264,6 +264,8 @@ def test_points_are_loaded_once_from_the_shared_topic_and_from_those_of_tenants(
     assert bench.ask("SELECT count() FROM dead_letters") == [(0,)]
     stop(bench.start_loader())
     assert bench.ask(POINTS) == [("acme", "d2", 2), ("demo", "d1", 3)]
+    # The same point again is a copy, wherever it stands.
+    assert bench.ask("SELECT count() FROM v_points") == [(2,)]
 
 
 def test_the_source_knows_when_all_that_is_committed_was_read(bench):
