@@ -12,6 +12,7 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
+from schemas.dead_letter import Headers
 from schemas.errors import SettingsError, Unavailable
 from sinks.load_ledger import LedgerEntry
 from sinks.messages import Message
@@ -257,9 +258,13 @@ class LoadSource:
 def _message(message: KafkaMessage, partition: int, offset: int) -> Message:
     key, value = _bytes(message.key()), _bytes(message.value())
     _, timestamp_ms = message.timestamp()
-    pairs = cast("Iterable[tuple[str, str | bytes | None]]", message.headers() or ())
-    headers = tuple((name, _bytes(content) or b"") for name, content in pairs)
-    return Message(partition, offset, timestamp_ms, key, value, headers)
+    pairs = message.headers()
+    return Message(partition, offset, timestamp_ms, key, value, _headers(pairs) if pairs else ())
+
+
+def _headers(pairs: object) -> Headers:
+    named = cast("Iterable[tuple[str, str | bytes | None]]", pairs)
+    return tuple((name, _bytes(content) or b"") for name, content in named)
 
 
 def _bytes(content: str | bytes | None) -> bytes | None:

@@ -1,13 +1,12 @@
 """A Kafka message as the sinks see it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.dead_letter import Headers
 
 
-@dataclass(frozen=True)
-class Message:
-    """One message as it lies in the log.
+class Message(NamedTuple):
+    """One message as it lies in the log. There are many: a tuple is made in a third of the time.
 
     Args:
         partition: of the batch's topic.
