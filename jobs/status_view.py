@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.job_failures import JobState, job_states
+from jobs.loader_status import loader_status
 from jobs.process_records import ProcessStatus
 from jobs.settings import Settings
 from jobs.stack_end import stack_processes
@@ -33,6 +34,7 @@ def print_status(settings: Settings) -> bool:
             console.print(Text(f"{job.name} has failed: {job.cause}", "red"), soft_wrap=True)
     for table in _kafka_tables(settings):
         console.print(table)
+    console.print(_loader_line(settings), soft_wrap=True)
     return all(process.is_alive for process in processes) and not any(job.is_failed for job in jobs)
 
 
@@ -67,6 +69,14 @@ def _jobs_table(jobs: Iterable[JobState]) -> Table:
         color = "green" if job.state == "RUNNING" else "red"
         table.add_row(job.name, f"[{color}]{job.state}[/]")
     return table
+
+
+def _loader_line(settings: Settings) -> Text:
+    try:
+        status = loader_status(settings.stack)
+    except Unavailable as error:
+        return Text(str(error), "dim")
+    return Text(str(status), "green" if status.breaker == "closed" else "red")
 
 
 def _kafka_tables(settings: Settings) -> list[Table]:

@@ -38,7 +38,7 @@ OWNERS = {
     "orjson": "schemas/old_json.py udfs/state_bytes.py jobs/backtest.py jobs/backtest_log.py "
     "benchmarks/delivery_books.py",
     "pandas": "udfs/decode_function.py udfs/sum_function.py",
-    "prometheus_client": "sinks/prometheus_endpoint.py",
+    "prometheus_client": "sinks/prometheus_endpoint.py jobs/loader_status.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
     "sinks/table_rows.py sinks/rollup_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
