@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import polars as pl
@@ -46,7 +46,9 @@ LENGTHS_MS: Mapping[NamedQuery, int] = MappingProxyType(
 _TTL_DAYS = re.compile(r"\bTTL \w.*?\+ toIntervalDay\((\d+)\)")
 _IDENTITY = frozenset({"tenant_id", "deployment_group", "model_version", "metric"})
 _VALUES_SAID = "values are in the unit at the end of the metric's name"
-_SPARE = ("p99", "p50", "covered_ratio", "min", "max")
+_SPARE = ("p99", "p50", "covered_ratio", "min", "max", "count", "mean")
+_ALERTS_SPARE = ("last_seen", "subject", "deployment_group")
+_HISTORY_SPARE = ("reason", "subject", "deployment_group", "silence_s")
 _ROWS_SAID = "rows as stored, before merging; a tenant's bytes are an estimate by its share of rows"
 
 
@@ -102,7 +104,8 @@ def _fleet(ask: Ask, asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
 
 def _alerts(ask: Ask, asked: Asked, _lengths: Lengths, now_ms: int) -> Answer:
     once = frozenset({"tenant_id", "subject", "deployment_group", "acked", "notify"})
-    return _listed(ask, asked, alerts_sql(asked, now_ms), once=once)
+    found = _listed(ask, asked, alerts_sql(asked, now_ms), once=once)
+    return replace(found, spare=_ALERTS_SPARE)
 
 
 def _accounts(ask: Ask, asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
@@ -132,7 +135,9 @@ def _history(ask: Ask, asked: Asked, _lengths: Lengths, now_ms: int) -> Answer:
     _require_forward(span)
     once = frozenset({"tenant_id", "deployment_group", "subject", "notify", "reason"})
     found = _listed(ask, asked, history_sql(asked, span), span=span, once=once)
-    return found if found.frame.is_empty() else _with(found, f"from {span}")
+    if found.frame.is_empty():
+        return found
+    return replace(found, said=(f"from {span}", *found.said), spare=_HISTORY_SPARE)
 
 
 def _require_forward(span: Span) -> None:
@@ -215,10 +220,6 @@ def _cut(found: pl.DataFrame, asked: Asked) -> tuple[pl.DataFrame, tuple[str, ..
     if found.height <= asked.limit or asked.name is NamedQuery.ACCOUNTS:
         return found, ()
     return found.head(asked.limit), (f"the first {asked.limit:,} rows; --limit shows more",)
-
-
-def _with(found: Answer, sentence: str) -> Answer:
-    return Answer(found.frame, (sentence, *found.said), found.once)
 
 
 _ANSWERS: Mapping[NamedQuery, Callable[[Ask, Asked, Lengths, int], Answer]] = MappingProxyType(

@@ -117,7 +117,7 @@ def _fitting(
     """Return the frame without as many of the spare columns as have to go, and their names."""
     left_out: list[str] = []
     for name in (each for each in spare if each in frame.columns):
-        if _natural_width(answer_table(frame, width, is_readable=True)) <= width:
+        if _least_width(frame) <= width:
             break
         frame = frame.drop(name)
         left_out.append(name)
@@ -153,11 +153,24 @@ def answer_table(frame: pl.DataFrame, width: int, *, is_readable: bool = False) 
     return table
 
 
+def _least_width(frame: pl.DataFrame) -> int:
+    """Return the characters that a line needs when long texts take several lines."""
+    day = _common_day(frame)
+    columns = [_column(series, day, is_readable=True) for series in frame.iter_columns()]
+    return sum(min(column.widest, LONG_TEXT_CHARS) + 1 for column in columns) - 1
+
+
 @dataclass(frozen=True)
 class _Column:
     heading: str
     cells: list[str]
     is_number: bool
+
+    @property
+    def widest(self) -> int:
+        """Return the characters of the longest line, the heading's included."""
+        widest = max(map(len, self.cells), default=0)
+        return max(widest, *map(len, header_text(self.heading, widest).split("\n")))
 
 
 def _column(series: pl.Series, day: date | None, *, is_readable: bool) -> _Column:
