@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import NewTopic
 
 from jobs.dead_letters_replay import ReplayOptions, replay_letters
-from jobs.load_source import LoadSource
 from jobs.local_stack import LocalStack, Part
 from jobs.ports import free_port_settings
 from jobs.query import run_query
@@ -26,7 +24,7 @@ from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.dead_letter_summary import LetterFilter
 from tests.integration.dying_loader import STEPS
-from tests.loader_input import START_MS, WindowInput, alert, device_status
+from tests.loader_input import WindowInput, alert, device_status
 
 pytestmark = pytest.mark.integration
 
@@ -232,59 +230,6 @@ def test_a_loader_that_is_killed_in_mid_batch_neither_loses_nor_doubles_a_row(be
     for table in ("windows_1h", "windows_1d"):
         assert bench.ask(f"SELECT toInt64(sum(count)) FROM {table}") == [(total,)]
     assert bench.ask("SELECT countIf(NOT is_done) FROM load_ledger FINAL") == [(0,)]
-
-
-POINTS = "SELECT tenant_id, device_id, count() FROM telemetry_points GROUP BY ALL ORDER BY ALL"
-
-
-def telemetry(tenant_id, device_id, point_count):
-    point = {"name": "cpu", "value": 1.5, "timestamp": START_MS, "tags": {}}
-    batch = {"tenant_id": tenant_id, "device_id": device_id, "sent_at": START_MS}
-    return batch | {"points": [point] * point_count}
-
-
-def test_points_are_loaded_once_from_the_shared_topic_and_from_those_of_tenants(bench):
-    kafka = bench.settings.kafka
-    name = f"{topic_name(Topic.TELEMETRY, kafka.topic_prefix)}.acme"
-    bench.produce(Topic.TELEMETRY, [telemetry("demo", "d1", 3)])
-    bench.produce_values(Topic.TELEMETRY, [(b"key", b"junk")], partition=1)
-    loader = bench.start_loader()
-    bench.wait_for_rows(POINTS, [("demo", "d1", 3)])
-    # A topic that comes while the loader runs is noticed; what a stranger wrote into it is no row.
-    schema_id = bench.schema_ids[Topic.TELEMETRY]
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
-    admin = admin_client(kafka)
-    admin.create_topics([NewTopic(name, 1)])[name].result(30)
-    for tenant_id, device_id in (("acme", "d2"), ("demo", "d3")):
-        record = telemetry(tenant_id, device_id, 2)
-        producer.produce(name, encode_record(Topic.TELEMETRY, record, schema_id))
-    assert producer.flush(30) == 0
-    bench.wait_for_rows(POINTS, [("acme", "d2", 2), ("demo", "d1", 3)])
-    stop(loader)
-    assert bench.ask("SELECT count() FROM dead_letters") == [(0,)]
-    stop(bench.start_loader())
-    assert bench.ask(POINTS) == [("acme", "d2", 2), ("demo", "d1", 3)]
-    # The same point again is a copy, wherever it stands.
-    assert bench.ask("SELECT count() FROM v_points") == [(2,)]
-
-
-def test_the_source_knows_when_all_that_is_committed_was_read(bench):
-    settings, windows = bench.settings, WindowInput(SEED)
-    name = topic_name(Topic.WINDOWS, settings.kafka.topic_prefix)
-    source = LoadSource(settings.kafka.bootstrap_servers, "all-read")
-    with contextlib.closing(source):
-        source.assign({name: {0: 0, 1: 0}})
-        assert not source.is_all_read(name), "nobody has looked yet"
-        wait_for(lambda: read_on(source, name) == 0 and source.is_all_read(name), "an empty topic")
-        bench.produce(Topic.WINDOWS, [{"rows": windows.deltas(2)}], transaction="committed")
-        wait_for(lambda: read_on(source, name) == 1, "one message")
-        wait_for(lambda: read_on(source, name) == 0 and source.is_all_read(name), "its end")
-        bench.produce(Topic.WINDOWS, [{"rows": windows.deltas(2)}], transaction="aborted")
-        wait_for(lambda: read_on(source, name) == 0 and source.is_all_read(name), "still its end")
-
-
-def read_on(source, name):
-    return len(source.poll(1, 0.2).get(name, []))
 
 
 def test_a_second_loader_is_refused_with_one_line_that_names_the_first(bench):
