@@ -68,5 +68,6 @@ def running_front(path: Path):
         yield RunningFront(process, port, plain_port)
     finally:
         process.stdin.close()
-        process.wait(timeout=30)
         process.stdout.close()
+        process.kill()
+        process.wait()

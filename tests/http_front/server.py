@@ -14,6 +14,7 @@ Orders come as JSON lines on stdin, each answered by one on stdout; the process 
 """
 
 import json
+import os
 import socket
 import struct
 import sys
@@ -193,6 +194,8 @@ def main():
         elif order == "return":
             front = listen(port, engine, book)
         print(json.dumps(book.seen if order == "seen" else None), flush=True)
+    # A request may be in the engine still, which is nobody's concern any more.
+    os._exit(0)
 
 
 if __name__ == "__main__":
