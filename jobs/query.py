@@ -14,7 +14,7 @@ from jobs.settings import Settings
 from schemas.errors import SettingsError
 from sinks.clickhouse_endpoint import open_client
 from sinks.query_endpoint import NobodyListens, ask
-from sinks.read_only_endpoint import QueryLimits, QueryRefused, Question, answer
+from sinks.read_only_endpoint import QueryLimits, QueryRefused, Question, ReadOnlySessions
 
 STARTING_LOADER_S = 10.0
 """A loader that has the lock but does not listen yet is waited for so long."""
@@ -59,8 +59,9 @@ def asking(settings: Settings, tenant_id: str | None = None) -> Iterator[Ask]:
         with contextlib.closing(_EmbeddedTables(settings)) as tables:
             yield lambda sql: frame_of(tables.answer(Question(sql, tenant_id)))
     else:
-        address, limits = clickhouse_address(settings), QueryLimits()
-        yield lambda sql: frame_of(answer(address, Question(sql, tenant_id), limits))
+        sessions = ReadOnlySessions(clickhouse_address(settings), QueryLimits())
+        with contextlib.closing(sessions):
+            yield lambda sql: frame_of(sessions.answer(Question(sql, tenant_id)))
 
 
 def frame_of(arrow_stream: bytes) -> pl.DataFrame:
@@ -77,6 +78,7 @@ class _EmbeddedTables:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._address = clickhouse_address(settings)
+        self._sessions = ReadOnlySessions(self._address, QueryLimits())
         self._opened = contextlib.ExitStack()
         self._is_open = False
 
@@ -92,7 +94,7 @@ class _EmbeddedTables:
                 if time.monotonic() >= give_up_at_s:
                     raise
                 time.sleep(POLL_INTERVAL_S)
-        return answer(self._address, question, QueryLimits())
+        return self._sessions.answer(question)
 
     def _open(self) -> None:
         self._opened.enter_context(directory_lock(self._settings.stack.data_dir))
@@ -100,6 +102,7 @@ class _EmbeddedTables:
         self._is_open = True
 
     def close(self) -> None:
+        self._sessions.close()
         self._opened.close()
 
 

@@ -116,7 +116,10 @@ def _usage(ask: Ask, asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
     frame = usage(ask, asked)
     if frame.is_empty():
         return Answer(frame, ("nothing is stored" + _of_tenant(asked),))
-    return Answer(frame, (_ROWS_SAID,))
+    tenants = frame.drop_nulls("tenant_id").group_by("table").len()
+    is_cut = any(count >= asked.limit for count in tenants["len"])
+    cut = f"of each table the {asked.limit:,} tenants with the most rows; --limit shows more"
+    return Answer(frame, (_ROWS_SAID, *([cut] if is_cut else [])))
 
 
 def _of_tenant(asked: Asked) -> str:

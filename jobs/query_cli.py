@@ -70,7 +70,7 @@ def query(
     \b
     Example: fleetpulse query fleet
     Example: fleetpulse query alerts --tenant demo --severity critical
-    Example: fleetpulse query history "battery north" --since 7d
+    Example: fleetpulse query history battery north --since 7d
     Example: fleetpulse query device cam-00007 --metric temperature_c --since 6h
     Example: fleetpulse query groups --group stable-a --since 2d
     Example: fleetpulse query models --metric inference_latency_milliseconds --since 24h

@@ -11,7 +11,6 @@ from schemas.errors import SettingsError
 
 SEVERITIES = ("emergency", "critical", "warning", "info")
 """Of alerts, the worst first."""
-ROWS_MAX_COUNT = 100_000
 ROWS_DEFAULT_COUNT = 100
 NAME_MAX_CHARS = 256
 

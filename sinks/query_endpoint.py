@@ -24,7 +24,7 @@ from sinks.read_only_endpoint import (
     QueryLimits,
     QueryRefused,
     Question,
-    answer,
+    ReadOnlySessions,
 )
 
 TENANT_HEADER = "X-Fleetpulse-Tenant"
@@ -53,8 +53,7 @@ class QueryEndpoint:
         self, path: Path, address: ClickHouseAddress, limits: QueryLimits | None = None
     ) -> None:
         self._path = path
-        self._address = address
-        self._limits = limits or QueryLimits()
+        self._sessions = ReadOnlySessions(address, limits or QueryLimits())
         self._turns = threading.BoundedSemaphore(CONCURRENT_MAX_COUNT)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -80,6 +79,7 @@ class QueryEndpoint:
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
+        self._sessions.close()
         self._path.unlink(missing_ok=True)
 
     def reply(self, question: Question) -> tuple[HTTPStatus, bytes]:
@@ -87,7 +87,7 @@ class QueryEndpoint:
         if not self._turns.acquire(timeout=WAIT_FOR_TURN_S):
             return HTTPStatus.SERVICE_UNAVAILABLE, b"too many questions at once; ask again"
         try:
-            return HTTPStatus.OK, answer(self._address, question, self._limits)
+            return HTTPStatus.OK, self._sessions.answer(question)
         except QueryRefused as error:
             return HTTPStatus.BAD_REQUEST, str(error).encode()
         except FleetpulseError as error:

@@ -220,3 +220,12 @@ def test_the_limit_cuts_and_says_so(addresses):
     whole = answered(addresses["shared"], Asked(NamedQuery.HISTORY, limit=sys.maxsize // 2))
     assert whole.frame.height == 24
     assert not [sentence for sentence in whole.said if "--limit" in sentence]
+
+
+def test_usage_says_that_it_shows_the_largest_tenants_only(addresses):
+    asked = Asked(NamedQuery.USAGE, limit=1)
+    found = answered(addresses["shared"], asked)
+    assert set(found.frame["tenant_id"].drop_nulls()) <= {"a", "b"}
+    assert found.frame.group_by("table").len()["len"].max() == 2
+    assert "of each table the 1 tenants with the most rows; --limit shows more" in found.said
+    assert "--limit" not in " ".join(answered(addresses["shared"], WHOLE[NamedQuery.USAGE]).said)

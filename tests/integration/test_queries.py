@@ -10,7 +10,7 @@ import pytest
 
 from jobs.clickhouse_settings import clickhouse_address, query_socket
 from jobs.directory_lock import DirectoryLocked, directory_lock, lock_holder
-from jobs.query import asking, run_query
+from jobs.query import asking, frame_of, run_query
 from jobs.settings import load_settings
 from schemas.errors import SettingsError
 from schemas.tables import ALERT_EVENTS, DEVICE_STATUS, WINDOWS
@@ -155,6 +155,14 @@ PAST_THE_FILTER = [
 def test_a_tenant_cannot_read_tables_past_its_filter(listening, sql):
     with pytest.raises(QueryRefused, match="not allowed with a tenant"):
         ask(listening, Question(sql, "t0"))
+
+
+def test_a_connection_that_is_kept_serves_its_own_tenant_only(listening):
+    sql = "SELECT DISTINCT tenant_id FROM alert_events ORDER BY tenant_id"
+    for tenant_id in ["t0", "t1", None, "t0", "t2", None, "t1", *map(str, range(12)), "t1"]:
+        found = frame_of(ask(listening, Question(sql, tenant_id)))["tenant_id"].to_list()
+        known = ["t0", "t1"]
+        assert found == (known if tenant_id is None else [t for t in known if t == tenant_id])
 
 
 def test_table_functions_that_make_rows_up_are_allowed_with_a_tenant(way):
