@@ -49,7 +49,7 @@ ROW_CODES = frozenset(
         6,  # CANNOT_PARSE_TEXT
         27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
         33,  # CANNOT_READ_ALL_DATA
-        36,  # BAD_ARGUMENTS: a histogram whose bins and counts differ in number
+        36,  # BAD_ARGUMENTS: of a function that a view or a merge calls
         38,  # CANNOT_PARSE_DATE
         41,  # CANNOT_PARSE_DATETIME
         69,  # ARGUMENT_OUT_OF_BOUND

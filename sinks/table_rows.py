@@ -13,6 +13,7 @@ from schemas.codec import RejectedMessage, SchemaOfId, decode_messages
 from schemas.tables import LOAD_BATCH, TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
 from sinks.dead_letter import dead_letter_frame
+from sinks.histogram_check import with_even_histograms
 from sinks.messages import Message
 from sinks.point_rows import point_frame
 
@@ -62,6 +63,8 @@ def rows_of(
         return Rows(_arrow_table(spec, point_frame(messages, topic_tenant, schema_of_id)))
     living = [message for message in messages if message.value is not None]
     block = decode_messages(topic, [message.value for message in living], schema_of_id)
+    if topic is Topic.WINDOWS:
+        block = with_even_histograms(block)
     is_packed = topic in PACKED_TOPICS
     frame = _FRAMES[topic](block.items if is_packed else block.messages, living)
     table = _arrow_table(spec, frame)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pyarrow as pa
 import pytest
 
 from schemas.errors import SettingsError
@@ -99,15 +100,13 @@ def test_a_dictionary_of_values_and_a_column_more_are_no_change(database):
 def test_a_row_that_is_at_fault_is_refused_without_its_values_and_nothing_of_its_batch_lands(
     database,
 ):
-    """Bins and counts of a histogram must be as many: Avro cannot say so, and the engine does."""
-    deltas = WindowInput(SEED).deltas(50)
-    deltas[20] |= {"histogram": {"bins": [1, 2, 3], "counts": [4711]}}
-    with pytest.raises(RowsRefused, match="code 36 BAD_ARGUMENTS") as refused:
-        database.writer.load(WINDOWS, entry("windows"), window_rows(*deltas))
+    database.client.command("ALTER TABLE alert_events ADD CONSTRAINT rule CHECK seq < 4711")
+    rows = pa.concat_tables([alert_rows(), alert_rows(seq=4711)])
+    with pytest.raises(RowsRefused, match="code 469 VIOLATED_CONSTRAINT") as refused:
+        database.writer.load(ALERT_EVENTS, entry(), rows)
     assert "4711" not in str(refused.value)
-    assert not database.writer.has_landed(WINDOWS, entry("windows"))
-    for table in ("windows", "windows_1h", "windows_1d"):
-        assert database.value(f"SELECT count() FROM {table}") == 0
+    assert not database.writer.has_landed(ALERT_EVENTS, entry())
+    assert database.value("SELECT count() FROM alert_events") == 0
 
 
 def test_a_batch_that_has_landed_in_part_is_known(database):
