@@ -63,7 +63,7 @@ def device_resolutions(window_ms: int) -> tuple[Resolution, ...]:
     """Return how a device's history can be seen, the finest first."""
     title = f"windows of {span_text(window_ms / 1000)}"
     return (
-        Resolution("raw points", POINTS_TABLE, POINTS_TABLE, 0, HOUR_MS),
+        Resolution("raw points", POINTS_TABLE, "v_points", 0, HOUR_MS),
         Resolution(title, WINDOWS.name, "v_device_5m", window_ms, DAY_MS),
         Resolution("hours", HOURS.name, "v_device_1h", HOURS.span_ms, 14 * DAY_MS),
         Resolution("days", DAYS.name, "v_device_1d", DAYS.span_ms, math.inf),

@@ -69,18 +69,15 @@ ORDER BY window_start DESC, {identity} LIMIT {asked.limit + 1}"""  # noqa: S608 
 
 
 def _points_sql(asked: Asked, choice: Choice) -> str:
-    """Return a device's points, each once: a batch that was sent again is stored again.
-
-    Not through a view that does so: the device and the time would not reach the table.
-    """
+    """Return a device's points, the newest first; the view has each once, however often it came."""
+    view = choice.resolution.view
     return f"""
 SELECT timestamp, tenant_id, metric, value,
     arrayStringConcat(arrayMap((name, tag) -> concat(name, '=', tag),
-        mapKeys({POINTS_TABLE}.tags), mapValues({POINTS_TABLE}.tags)), ' ') AS tags
-FROM {POINTS_TABLE}
+        mapKeys({view}.tags), mapValues({view}.tags)), ' ') AS tags
+FROM {view}
 WHERE {_equal(asked, WINDOW_COLUMNS)} AND {_within("timestamp", choice.span)}
-ORDER BY timestamp DESC, tenant_id, metric, tags
-LIMIT 1 BY tenant_id, metric, timestamp, tags LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+ORDER BY timestamp DESC, tenant_id, metric, tags LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
 
 
 def models_sql(asked: Asked, choice: Choice) -> str:
