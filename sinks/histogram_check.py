@@ -1,7 +1,7 @@
 """Refuses window deltas whose histogram has other numbers of bins and of counts.
 
 Avro cannot say that two arrays are equally long. The engine says it when it merges two rows of a
-key, so such a row may land in one table, be refused by a roll-up, and stop later merges of its part.
+key: such a row may land in one table, be refused by a roll-up, and stop later merges of its part.
 """
 
 from dataclasses import replace
