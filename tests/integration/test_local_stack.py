@@ -245,13 +245,23 @@ def test_a_failed_start_says_why_and_leaves_nothing_running(tmp_path):
     require_free_ports(settings.stack)
 
 
+def hear_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_that_is_interrupted_leaves_nothing_running(tmp_path, number):
     settings = free_port_settings(tmp_path)
     command = [sys.executable, "-m", "jobs.cli", "up"]
     environment = child_environment(settings)
     write_settings_file(settings)
-    up = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+    up = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - no other thread runs here
+    )
     wait_for(lambda: len(living(settings)) >= 3, "processes of the stack")
     started = {record.pid for record in read_records(tmp_path / "run")}
     os.kill(up.pid, number)
