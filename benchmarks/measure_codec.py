@@ -20,6 +20,7 @@ from typing import Any
 import fastavro
 import polars as pl
 
+from benchmarks.figures import write_figures
 from benchmarks.machine import machine_facts
 from schemas.block_reader import CHUNK_MAX_MESSAGES
 from schemas.codec import decode_messages
@@ -211,11 +212,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    text = json.dumps(report(given.rounds, given.seed), indent=2)
-    print(text)
-    if given.out is not None:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text + "\n", encoding="utf-8")
+    print(write_figures(report(given.rounds, given.seed), given.out))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.figures import write_figures
 from benchmarks.fleet_values import POINTS_PER_BATCH
 from benchmarks.freshness_probe import Probe, ProbeRun
 from benchmarks.machine import machine_facts
@@ -220,11 +221,7 @@ def main() -> None:
     given = parser.parse_args()
     figures = report(given)
     print("\n".join(figures["histogram"]))
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if given.out is not None:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text + "\n", encoding="utf-8")
+    print(write_figures(figures, given.out))
     assert figures["share_of_rate"] >= RATE_SHARE_MIN, "the fleet could not keep its rate"
     found = figures["freshness"]
     assert found["p50_s"] <= GOAL_P50_S, "the median is over its goal"

@@ -9,13 +9,13 @@ sent.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import write_figures
 from benchmarks.fleet import FleetPlan, SimulatedClock, build_fleet
 from benchmarks.fleet_faults import FaultPlan, FaultScript
 from benchmarks.fleet_messages import FleetEncoder
@@ -133,11 +133,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    text = json.dumps(measure(given.seconds, given.seed), indent=2)
-    print(text)
-    if given.out is not None:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text + "\n", encoding="utf-8")
+    print(write_figures(measure(given.seconds, given.seed), given.out))
 
 
 if __name__ == "__main__":

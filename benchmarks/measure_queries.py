@@ -10,7 +10,6 @@ construction.
 
 import argparse
 import contextlib
-import json
 import math
 import random
 import statistics
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.figures import write_figures
 from benchmarks.machine import machine_facts
 from benchmarks.stored_fleet import (
     GROUP_BINS,
@@ -226,9 +226,7 @@ def main() -> None:
         )
     load = found["machine"]["load_1_min"]
     print(f"load of the last minute {load}; windows lie in {found['window_parts']} parts")
-    if given.out is not None:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_figures(found, given.out)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,18 @@ class DecodedBlock:
     items: pl.DataFrame
     rejected: list[RejectedMessage]
 
+    def without(self, refused: Sequence[RejectedMessage]) -> "DecodedBlock":
+        """Return the block in which some more messages, at most once each, are rejected."""
+        if not refused:
+            return self
+        rows = pl.Series([message.row for message in refused], dtype=pl.UInt32)
+        is_kept = ~pl.col("row").is_in(rows.implode())
+        return DecodedBlock(
+            self.messages.filter(is_kept),
+            self.items.filter(is_kept),
+            sorted([*self.rejected, *refused], key=lambda message: message.row),
+        )
+
 
 def decode_messages(
     topic: Topic, messages: Sequence[bytes | None], schema_of_id: SchemaOfId

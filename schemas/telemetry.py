@@ -46,6 +46,16 @@ class _Breach:
     detail: str
 
 
+def is_skewed(ahead_max_ms: int = AHEAD_MAX_MS) -> pl.Expr:
+    """Tell points whose device clock is not believed; columns timestamp and append_time_ms, UTC ms.
+
+    Args:
+        ahead_max_ms: how far a clock may be ahead of the append time.
+    """
+    is_ahead = pl.col("timestamp") > pl.col("append_time_ms") + ahead_max_ms
+    return is_ahead | (pl.col("timestamp") < EARLIEST_MS)
+
+
 def check_limits(block: DecodedBlock, topic_tenants: Sequence[str | None]) -> DecodedBlock:
     """Move the messages that break a wire limit to the rejected ones.
 
@@ -58,14 +68,7 @@ def check_limits(block: DecodedBlock, topic_tenants: Sequence[str | None]) -> De
     for breach in _breaches(block, topic_tenants):
         for row in breach.rows.unique().to_list():
             broken.setdefault(row, RejectedMessage(row, breach.reason, breach.detail))
-    if not broken:
-        return block
-    is_kept = ~pl.col("row").is_in(pl.Series(list(broken), dtype=pl.UInt32).implode())
-    return DecodedBlock(
-        block.messages.filter(is_kept),
-        block.items.filter(is_kept),
-        sorted([*block.rejected, *broken.values()], key=lambda message: message.row),
-    )
+    return block.without(list(broken.values()))
 
 
 def _breaches(block: DecodedBlock, topic_tenants: Sequence[str | None]) -> Iterator[_Breach]:

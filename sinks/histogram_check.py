@@ -4,8 +4,6 @@ Avro cannot say that two arrays are equally long. The engine says it when it mer
 key: such a row may land in one table, be refused by a roll-up, and stop later merges of its part.
 """
 
-from dataclasses import replace
-
 import polars as pl
 
 from schemas.codec import DecodedBlock, RejectedMessage
@@ -23,13 +21,5 @@ def with_even_histograms(block: DecodedBlock) -> DecodedBlock:
     histogram = pl.col("histogram").struct
     lengths = [histogram.field(name).list.len() for name in ("bins", "counts")]
     is_uneven = block.items.select(is_uneven=lengths[0] != lengths[1])["is_uneven"]
-    if not is_uneven.any():
-        return block
-    rows = block.items.filter(is_uneven)["row"].unique().sort()
-    rejected = [RejectedMessage(row, Reason.ROW_REFUSED, DETAIL) for row in rows]
-    return replace(
-        block,
-        messages=block.messages.filter(~pl.col("row").is_in(rows.implode())),
-        items=block.items.filter(~pl.col("row").is_in(rows.implode())),
-        rejected=sorted([*block.rejected, *rejected], key=lambda each: each.row),
-    )
+    rows = block.items.filter(is_uneven)["row"].unique()
+    return block.without([RejectedMessage(row, Reason.ROW_REFUSED, DETAIL) for row in rows])

@@ -11,7 +11,7 @@ import polars as pl
 
 from schemas.codec import SchemaOfId
 from schemas.old_firmware import Arrivals, decode_firmware
-from schemas.telemetry import AHEAD_MAX_MS, EARLIEST_MS, VALUE_MAX, check_limits
+from schemas.telemetry import VALUE_MAX, check_limits, is_skewed
 from schemas.topics import CLOCK_TENANT_ID
 from sinks.messages import Message
 
@@ -44,14 +44,12 @@ def point_frame(
 
 def _clamped(points: pl.DataFrame) -> pl.DataFrame:
     """Put the append time where the device's clock is wrong, as windows do."""
-    is_ahead = pl.col("timestamp") > pl.col("append_time_ms") + AHEAD_MAX_MS
-    is_skewed = is_ahead | (pl.col("timestamp") < EARLIEST_MS)
     return points.select(
         "tenant_id",
         "device_id",
         "value",
         "tags",
         metric="name",
-        timestamp=pl.when(is_skewed).then("append_time_ms").otherwise("timestamp"),
-        is_skewed=is_skewed,
+        timestamp=pl.when(is_skewed()).then("append_time_ms").otherwise("timestamp"),
+        is_skewed=is_skewed(),
     )

@@ -13,7 +13,6 @@ ENGINE_SQL = """
 SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = %(table)s
 """
 
-_TTL_DAYS = re.compile(r"TTL toDateTime\(\w+\) \+ toIntervalDay\((\d+)\)")
 _ANY_TTL = re.compile(r"\bTTL ")
 
 
@@ -45,7 +44,8 @@ def keep_days(address: ClickHouseAddress, days_of_table: Mapping[str, int]) -> d
 def _kept_days(client: Client, table: str) -> int | None:
     """Return how many days a table keeps; None when somebody gave it another rule."""
     ((engine,),) = client.query(ENGINE_SQL, parameters={"table": table}).result_rows
-    found = _TTL_DAYS.search(engine)
+    ours = rf"TTL toDateTime\({TIME_COLUMNS[table]}\) \+ toIntervalDay\((\d+)\)"
+    found = re.search(ours, engine)
     if found is not None:
         return int(found[1])
     return None if _ANY_TTL.search(engine) else FOREVER

@@ -50,8 +50,12 @@ def block_results(
         policy: of the windows.
         topics: where the results go.
     """
-    entries = [entry for section in sections for entry in _entries(section)]
-    results = [list(_letters(section, topics)) for section in sections]
+    results: list[list[Result]] = []
+    entries: list[Entry] = []
+    for section in sections:
+        sent, told = _passed_on(section, topics)
+        results.append(sent)
+        entries += told
     blocks = [marked_block(s.shard, s.payload) for s in sections if s.kind is SectionKind.BATCHES]
     if blocks:
         sums = sum_blocks(blocks, policy)
@@ -63,20 +67,16 @@ def block_results(
     return results
 
 
-def _entries(section: Section) -> list[Entry]:
+def _passed_on(section: Section, topics: AggregateTopics) -> tuple[list[Result], list[Entry]]:
+    """Return what a section alone sends and what the account is told of it."""
     if section.kind is SectionKind.ACCOUNT:
-        return read_entries(unpack_frames(section.payload)["read"])
-    if section.kind is SectionKind.DEAD_LETTERS:
-        return rejected_entries(unpack_frames(section.payload)["letters"])
-    assert section.kind is SectionKind.BATCHES, f"{section.kind.name} is for other jobs"
-    return []
-
-
-def _letters(section: Section, topics: AggregateTopics) -> Iterator[Result]:
+        return [], read_entries(unpack_frames(section.payload)["read"])
     if section.kind is SectionKind.DEAD_LETTERS:
         letters = unpack_frames(section.payload)["letters"]
-        for letter in dead_letters(letters, topics.component):
-            yield letter_result(topics.dead_letters, letter)
+        sent = dead_letters(letters, topics.component)
+        return [letter_result(topics.dead_letters, one) for one in sent], rejected_entries(letters)
+    assert section.kind is SectionKind.BATCHES, f"{section.kind.name} is for other jobs"
+    return [], []
 
 
 def _windows(deltas: pl.DataFrame, topics: AggregateTopics) -> Iterator[Result]:

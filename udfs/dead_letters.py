@@ -6,6 +6,7 @@ import polars as pl
 
 from schemas.dead_letter import Letter, Origin, Original, Refusal, dead_letter
 from schemas.errors import Reason
+from udfs.header_columns import headers_of
 
 STAGE = "VALUE_CONVERTER"
 
@@ -20,6 +21,6 @@ def dead_letters(letters: pl.DataFrame, component: str) -> Iterator[Letter]:
     for row in letters.iter_rows(named=True):
         origin = Origin(row["topic"], row["partition"], row["offset"])
         refusal = Refusal(component, STAGE, Reason(row["reason"]), row["detail"])
-        headers = tuple((header["name"], header["value"]) for header in row["headers"])
+        headers = headers_of(row["headers"])
         original = Original(row["key"], row["value"], headers, row["append_time_ms"])
         yield dead_letter(origin, refusal, original)

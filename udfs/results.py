@@ -7,6 +7,7 @@ import polars as pl
 
 from schemas.dead_letter import Headers, Letter
 from udfs.frame_bytes import frame_body, read_body
+from udfs.header_columns import HEADERS_TYPE, header_structs, headers_of
 
 
 class Result(NamedTuple):
@@ -31,7 +32,7 @@ _SCHEMA: dict[str, Any] = {
     "topic": pl.String,
     "key": pl.Binary,
     "value": pl.Binary,
-    "headers": pl.List(pl.Struct({"name": pl.String, "value": pl.Binary})),
+    "headers": HEADERS_TYPE,
     "timestamp_ms": pl.Int64,
 }
 
@@ -47,15 +48,11 @@ def pack_results(results: Sequence[Result]) -> bytes:
     >>> list(split_results(pack_results([Result("windows", b"t/3", b"x")])))
     [Result(topic='windows', key=b't/3', value=b'x', headers=(), timestamp_ms=None)]
     """
-    rows = [
-        {**result._asdict(), "headers": [{"name": n, "value": v} for n, v in result.headers]}
-        for result in results
-    ]
+    rows = [{**result._asdict(), "headers": header_structs(result.headers)} for result in results]
     return frame_body(pl.DataFrame(rows, schema=_SCHEMA))
 
 
 def split_results(packed: bytes) -> Iterator[Result]:
     """Read what `pack_results` wrote."""
     for topic, key, value, headers, timestamp_ms in read_body(packed).iter_rows():
-        pairs = tuple((header["name"], header["value"]) for header in headers)
-        yield Result(topic, key, value, pairs, timestamp_ms)
+        yield Result(topic, key, value, headers_of(headers), timestamp_ms)

@@ -14,6 +14,7 @@ from schemas.telemetry import check_limits
 from schemas.topics import CLOCK_TENANT_ID, topic_tenants
 from udfs.accounts import read_counts
 from udfs.frame_bytes import pack_frames
+from udfs.header_columns import HEADERS_TYPE, header_structs
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.point_identity import with_identity
@@ -119,7 +120,7 @@ def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
     if not decoded.rejected:
         return []
     rows = [message.row for message in decoded.rejected]
-    headers = [_header_structs(raw.headers.get(row, ())) for row in rows]
+    headers = [header_structs(raw.headers.get(row, ())) for row in rows]
     letters = pl.DataFrame(
         {
             "topic": [raw.topics[row] for row in rows],
@@ -134,13 +135,6 @@ def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
         }
     )
     return [Section(SectionKind.DEAD_LETTERS, NO_SHARD, pack_frames({"letters": letters}))]
-
-
-HEADERS_TYPE = pl.List(pl.Struct({"name": pl.String, "value": pl.Binary}))
-
-
-def _header_structs(headers: Headers) -> list[dict[str, str | bytes]]:
-    return [{"name": name, "value": value} for name, value in headers]
 
 
 def account_section(raw: RawBlock, decoded: DecodedBlock) -> Section:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.telemetry import AHEAD_MAX_MS, EARLIEST_MS, VALUE_MAX
+from schemas.telemetry import AHEAD_MAX_MS, VALUE_MAX, is_skewed
 from udfs.histogram import bin_index
 
 MINUTE_MS = 60 * 1000
@@ -185,8 +185,7 @@ def point_cells(batches: pl.DataFrame, points: pl.DataFrame, policy: WindowPolic
     raw = points.select("row", "name", "value", "timestamp", "is_copy")
     flagged = raw.hstack(of_batch).with_columns(
         pl.col("is_duplicate") | pl.col("is_copy"),
-        is_skewed=(pl.col("timestamp") > pl.col("append_time_ms") + policy.ahead_max_ms)
-        | (pl.col("timestamp") < EARLIEST_MS),
+        is_skewed=is_skewed(policy.ahead_max_ms),
         is_nan=~pl.col("value").is_finite(),
         is_out=pl.col("value").is_finite() & (pl.col("value").abs() > VALUE_MAX),
     )

@@ -77,6 +77,14 @@ def test_what_was_stored_before_follows_a_new_rule_and_the_same_rule_changes_not
     assert database.value("SELECT sum(count) FROM windows") == 20
 
 
+def test_a_rule_about_another_column_is_not_ours_and_is_replaced(database):
+    keep_days(database.address, {"windows": 90})
+    rule = "toDateTime(load_batch) + INTERVAL 90 DAY"
+    database.client.command(f"ALTER TABLE windows MODIFY TTL {rule}")
+    assert keep_days(database.address, {"windows": 90}) == {"windows": 90}
+    assert keep_days(database.address, {"windows": 0}) == {"windows": 0}
+
+
 def test_the_settings_name_every_table():
     windows = {"windows": 90, "windows_1h": 365, "windows_1d": 1826}
     assert kept_days(load_settings()) == {**windows, "telemetry_points": 30}
