@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.figures import write_figures
 from benchmarks.machine import machine_facts
-from schemas.block_reader import CHUNK_MAX_MESSAGES
+from schemas.careful_reader import CHUNK_MAX_MESSAGES
 from schemas.codec import decode_messages
 from schemas.records import WIRE_HEADER_BYTES, decode_record, encode_record, schema_of
 from schemas.topics import Topic

@@ -128,7 +128,7 @@ class _Plainer:
         return branches
 
     def plain_array(self, items: Any) -> Any:
-        if _least_bytes(items) == 0:
+        if least_bytes(items) == 0:
             raise _refused("array items may take zero bytes")
         return {"type": "array", "items": items}
 
@@ -170,12 +170,12 @@ def _listed_fields(node: dict[str, Any]) -> list[dict[str, Any]]:
     return fields
 
 
-def _least_bytes(plain: Any) -> int:
+def least_bytes(plain: Any) -> int:
     """Return a lower bound of a datum's size: 0 means that it can be free."""
     if plain == "null":
         return 0
     if isinstance(plain, dict) and plain["type"] == "record":
-        return sum(_least_bytes(field["type"]) for field in plain["fields"])
+        return sum(least_bytes(field["type"]) for field in plain["fields"])
     return 1
 
 

@@ -14,7 +14,8 @@ from functools import lru_cache
 import polars as pl
 
 from schemas.avro_columns import FieldShape, RecordShape, Resolution, record_shape, resolve
-from schemas.block_reader import INDEX, BlockReader
+from schemas.block_reader import BlockReader
+from schemas.careful_reader import INDEX
 from schemas.errors import Reason, Rejected
 from schemas.records import WIRE_HEADER_BYTES, WIRE_MAGIC, Schema, schema_of
 from schemas.topics import MESSAGE_MAX_BYTES, Topic

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from schemas.block_reader import INDEX, BlockReader
+from schemas.block_reader import BlockReader
+from schemas.careful_reader import INDEX
 from schemas.errors import Reason, Rejected
 from schemas.old_metrics import TAGS_TYPE, OldMetrics
 from schemas.old_times import NotATime, time_ms

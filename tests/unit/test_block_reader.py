@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from schemas.avro_columns import column_type, columns_of
 from schemas.avro_shapes import plain_schema
 from schemas.avro_strict import ARRAY_MAX_ITEMS, NotADatum, read_datum, strict_reader
-from schemas.block_reader import INDEX, BlockReader
+from schemas.block_reader import BlockReader
+from schemas.careful_reader import INDEX
 
 LEAVES = {
     "boolean": st.booleans(),

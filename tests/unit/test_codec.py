@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.block_reader import CHUNK_MAX_MESSAGES
+from schemas.careful_reader import CHUNK_MAX_MESSAGES
 from schemas.codec import DecodedBlock, decode_messages
 from schemas.errors import Reason, Rejected, Unavailable
 from schemas.records import Record, encode_record, schema_of, wire_header
