@@ -6,6 +6,7 @@ devices, groups, models and metrics have the same names and others of their own.
 
 import contextlib
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -140,6 +141,34 @@ def test_a_device_is_answered_in_the_resolution_that_is_said(addresses, since, t
     assert found.said[0].startswith(title)
     assert found.frame.columns[0] == time_column
     assert found.frame.height > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "view", "condition"),
+    [
+        (
+            Asked(NamedQuery.DEVICE, ("cam-1",), {}, "a", 5_000),
+            "v_device_5m",
+            "device_id = 'cam-1'",
+        ),
+        (Asked(NamedQuery.GROUPS, (), {}, "a", 5_000), "v_group_1m", "scope = 'group'"),
+    ],
+)
+def test_windows_are_answered_as_their_view_shows_them(addresses, asked, view, condition):
+    since, until = ("2h", "1m") if asked.name is NamedQuery.DEVICE else ("30m", "0s")
+    asked = replace(asked, options={Option.SINCE: since, Option.UNTIL: until})
+    found = answered(addresses["shared"], asked)
+    assert found.said[0].startswith("windows of ")
+    span = asked.span(NOW_MS, length_ms=0)
+    columns = ", ".join(found.frame.columns)
+    shown = asking_of(addresses["shared"], "a")(
+        f"SELECT {columns} FROM {view} WHERE {condition} "
+        f"AND toUnixTimestamp64Milli(window_start) >= {span.since_ms} "
+        f"AND toUnixTimestamp64Milli(window_start) < {span.until_ms} "
+        "ORDER BY window_start DESC, tenant_id, deployment_group, model_version, metric"
+    )
+    assert shown.height > 0
+    assert found.frame.equals(shown)
 
 
 def test_a_point_that_was_stored_twice_is_shown_once(addresses):
