@@ -53,10 +53,14 @@ GOALS_MS = {
     "device, last hour, windows": 50.0,
     "device, last hour, as asked (points)": 50.0,
     "fleet p95 by model, 24 h": 200.0,
+    "fleet now": 200.0,
 }
 LATENCY = "inference_latency_ms"
 ROWS_OF_A_DEVICE = 12 * len(METRICS)
 WINDOWS_ONLY = {"windows": 0}
+STATUS_PARTS = 8
+STATUS_SQL = """SELECT toInt64(count()), toInt64(sum(rows)) FROM system.parts
+WHERE active AND table = 'device_status'"""
 PARTS_SQL = "SELECT count() AS parts FROM system.parts WHERE active AND table = 'windows'"
 
 
@@ -90,7 +94,23 @@ def stored(fleet: StoredFleet) -> Iterator[ClickHouseAddress]:
             expected = [("device", fleet.device_row_count), ("group", fleet.group_row_count)]
             assert client.query(sql.format("v_windows")).result_rows == expected
             _wait_for_merges(client)
+            _change_states(client, fleet)
             yield address
+
+
+def _change_states(client: Any, fleet: StoredFleet) -> None:
+    """Add later states of some devices, in parts that stay apart as in a table that is written."""
+    client.command("SYSTEM STOP MERGES device_status")
+    for number in range(STATUS_PARTS):
+        client.command(
+            f"""INSERT INTO device_status
+            SELECT * REPLACE (if(status = 'online', 'warning', 'online') AS status,
+                status_order + 1 + {number} AS status_order)
+            FROM device_status WHERE cityHash64(device_id) % {STATUS_PARTS * 20} = {number}"""  # noqa: S608 - our own numbers
+        )
+    ((part_count, row_count),) = client.query(STATUS_SQL).result_rows
+    assert part_count == 1 + STATUS_PARTS
+    assert row_count > fleet.device_count
 
 
 def _wait_for_merges(client: Any) -> None:
