@@ -134,12 +134,12 @@ class Request(BaseHTTPRequestHandler):
     def _body(self):
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b""
+        body = bytearray()  # grows in place: an insert has thousands of chunks
         while size := int(self.rfile.readline().split(b";")[0], 16):
             body += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
-        return body
+        return bytes(body)
 
     def _send(self, status, body, *, code=0, summary=None, format_name="", fault=HARMLESS):
         self.send_response(status)
