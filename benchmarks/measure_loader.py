@@ -42,8 +42,8 @@ POLL_INTERVAL_S = 0.5
 COUNT_SQL = "SELECT count() FROM telemetry_points"
 BYTES_SQL = """
 SELECT column, sum(column_data_compressed_bytes) AS bytes FROM system.parts_columns
-WHERE table = 'telemetry_points' AND active GROUP BY column ORDER BY bytes DESC"""
-PARTS_SQL = "SELECT count() FROM system.parts WHERE table = 'telemetry_points' AND active"
+WHERE table = 'telemetry_runs' AND active GROUP BY column ORDER BY bytes DESC"""
+PARTS_SQL = "SELECT count() FROM system.parts WHERE table = 'telemetry_runs' AND active"
 
 
 @dataclass(frozen=True)

@@ -112,11 +112,11 @@ class StoredFleet:
     def _points(self, metric: str) -> str:
         last_hour = HOUR_MS // DEVICE_WINDOW_MS
         return f"""
-INSERT INTO telemetry_points (tenant_id, metric, device_id, timestamp, value)
+INSERT INTO telemetry_runs (tenant_id, metric, device_id, first_at, offset_ms, value)
 SELECT '{TENANT_ID}', '{metric}', {_device_id(f"number % {self.device_count}")},
     fromUnixTimestamp64Milli(
         {self.end_ms} - {DEVICE_WINDOW_MS} * (1 + intDiv(number, {self.device_count})), 'UTC'),
-    (cityHash64(number) % 100000) / 1000
+    [0], [(cityHash64(number) % 100000) / 1000]
 FROM numbers({self.device_count * last_hour})"""  # noqa: S608 - our own names
 
     def _statuses(self) -> str:

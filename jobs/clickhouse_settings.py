@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobs.settings import Settings
-from schemas.tables import TELEMETRY_POINTS, WINDOWS
+from schemas.tables import TELEMETRY_RUNS, WINDOWS
 from sinks.clickhouse_endpoint import ClickHouseAddress
 
 DIRECTORY_NAME = "clickhouse"
@@ -31,7 +31,7 @@ def kept_days(settings: Settings) -> dict[str, int]:
     """Return how long windows, their roll-ups and points are kept, by table; 0 is for ever."""
     names = (WINDOWS.name, *(rollup.name for rollup in WINDOWS.rollups))
     kept = dict(zip(names, settings.clickhouse.keep_days, strict=True))
-    return {**kept, TELEMETRY_POINTS.name: settings.clickhouse.keep_points_days}
+    return {**kept, TELEMETRY_RUNS.name: settings.clickhouse.keep_points_days}
 
 
 def query_socket(settings: Settings) -> Path:

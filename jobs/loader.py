@@ -38,8 +38,10 @@ from sinks.retry import CircuitOpen
 from sinks.row_batch import PendingBatch
 from sinks.table_rows import Rows, rows_of
 
-POLL_MAX_MESSAGES = 50
-"""Of up to 1 MiB and 5,000 rows each: one poll is what a batch may exceed its limits by."""
+POLL_MIN_MESSAGES, POLL_MAX_MESSAGES = 50, 400
+"""A message has up to 1 MiB and 5,000 rows: one poll is what a batch may exceed its limits by."""
+POLL_AIM_BYTES = 512 * 1024
+"""Of small messages so many are polled at once: a poll costs as much as reading 20 of them."""
 
 log = structlog.get_logger()
 
@@ -58,6 +60,7 @@ class Loader:
         self._pending: dict[str, PendingBatch] = {}
         self._next_numbers: dict[str, int] = {}
         self._cut: list[CutBatch] = []
+        self._poll_count = POLL_MIN_MESSAGES
         self._landing = BatchLanding(
             parts,
             LoadedTopics(self._spec, self._take_number, self._read_again, self._decode),
@@ -138,7 +141,9 @@ class Loader:
             Unavailable: another part than ClickHouse was away for too long.
         """
         source = self._parts.source
-        for topic, messages in source.poll(POLL_MAX_MESSAGES, poll_timeout_s).items():
+        arrived = source.poll(self._poll_count, poll_timeout_s)
+        self._poll_count = poll_count(arrived)
+        for topic, messages in arrived.items():
             self._pending[topic].add(messages, now_ms)
             if self._pending[topic].has_block:
                 self._decode_pending(topic)
@@ -266,3 +271,10 @@ class Loader:
         if self._topics[topic].kind is Topic.ACCOUNTS:
             for rows in batch.landed:
                 count_entries(self._parts.metrics, pl.DataFrame(rows.table))
+
+
+def poll_count(arrived: Mapping[str, Sequence[Message]]) -> int:
+    """Return how many messages to poll for after these."""
+    sizes = [message.size_bytes for messages in arrived.values() for message in messages]
+    aim = POLL_AIM_BYTES * len(sizes) // max(1, sum(sizes))
+    return min(max(aim, POLL_MIN_MESSAGES), POLL_MAX_MESSAGES)

@@ -1,6 +1,7 @@
 """The loader as a process: Kafka topics into ClickHouse tables, and questions while it runs."""
 
 import contextlib
+import gc
 import signal
 import sys
 import threading
@@ -65,6 +66,9 @@ def run(settings: Settings) -> None:
         # Before anything is read there is nothing else to do than to wait for ClickHouse.
         recovered = Retry(RetryPolicy(), stop)(loader.recover)
         exits.enter_context(_marked(run_dir / READY_MARKER))
+        # What was made so far stays: the collector need not look at it after each block.
+        gc.collect()
+        gc.freeze()
         log.info("ready", unfinished_batches=recovered)
         _loop(loader, settings, stop)
     log.info("stopped")

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from jobs.query_texts import instant_text, span_text
 from schemas.errors import SettingsError
-from schemas.tables import HOUR_MS, MINUTE_MS, WINDOWS
+from schemas.tables import HOUR_MS, MINUTE_MS, TELEMETRY_RUNS, WINDOWS
 
 DAY_MS = 24 * HOUR_MS
-POINTS_TABLE = "telemetry_points"
 HOURS, DAYS = WINDOWS.rollups
 
 KeptDays = Mapping[str, int]
@@ -63,7 +62,7 @@ def device_resolutions(window_ms: int) -> tuple[Resolution, ...]:
     """Return how a device's history can be seen, the finest first."""
     title = f"windows of {span_text(window_ms / 1000)}"
     return (
-        Resolution("raw points", POINTS_TABLE, "v_points", 0, HOUR_MS),
+        Resolution("raw points", TELEMETRY_RUNS.name, "v_points", 0, HOUR_MS),
         Resolution(title, WINDOWS.name, "v_device_5m", window_ms, DAY_MS),
         Resolution("hours", HOURS.name, "v_device_1h", HOURS.span_ms, 14 * DAY_MS),
         Resolution("days", DAYS.name, "v_device_1d", DAYS.span_ms, math.inf),
@@ -147,7 +146,6 @@ def _whole_rows(span: Span, row_ms: int) -> Span:
 
 __all__ = [
     "DAY_MS",
-    "POINTS_TABLE",
     "Choice",
     "KeptDays",
     "Resolution",

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jobs.query_range import DAYS, POINTS_TABLE, Choice, Span
+from jobs.query_range import DAYS, Choice, Span
 from jobs.query_request import SEVERITIES, Asked, NamedQuery, Option
-from schemas.tables import WINDOWS
+from schemas.tables import HOUR_MS, TELEMETRY_RUNS, WINDOWS
 from sinks.read_only_endpoint import quoted
 
 _DEVICE_SCOPE, _GROUP_SCOPE = "scope = 'device'", "scope = 'group'"
@@ -67,8 +67,8 @@ LIMIT 1 BY tenant_id, id LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
 def windows_sql(asked: Asked, choice: Choice) -> str:
     """Return a device's or a group's history, the newest first."""
     table = choice.resolution.table
-    if table == POINTS_TABLE:
-        return _points_sql(asked, choice)
+    if table == TELEMETRY_RUNS.name:
+        return _points_sql(asked, choice.span)
     scope = _DEVICE_SCOPE if asked.name is NamedQuery.DEVICE else _GROUP_SCOPE
     condition = f"{_equal(asked, WINDOW_COLUMNS)} AND {_within('window_start', choice.span)}"
     identity = "tenant_id, deployment_group, model_version, metric"
@@ -83,16 +83,22 @@ SELECT window_start, {identity}, count, mean, min, p50, p95, p99, max, covered_r
 FROM {choice.resolution.view} WHERE {scope} AND {condition} {order}"""  # noqa: S608 - quoted
 
 
-def _points_sql(asked: Asked, choice: Choice) -> str:
-    """Return a device's points, the newest first; the view has each once, however often it came."""
-    view = choice.resolution.view
+def _points_sql(asked: Asked, span: Span) -> str:
+    """Return a device's points, the newest first, each once however often it came.
+
+    Not through the view, which would read the runs of all times.
+    """
+    table = TELEMETRY_RUNS.name
+    # The points of a run are of one hour.
+    runs = _within("first_at", Span(span.since_ms // HOUR_MS * HOUR_MS, span.until_ms))
     return f"""
-SELECT timestamp, tenant_id, metric, value,
+SELECT first_at + toIntervalMillisecond(after_ms) AS timestamp, tenant_id, metric, point AS value,
     arrayStringConcat(arrayMap((name, tag) -> concat(name, '=', tag),
-        mapKeys({view}.tags), mapValues({view}.tags)), ' ') AS tags
-FROM {view}
-WHERE {_equal(asked, WINDOW_COLUMNS)} AND {_within("timestamp", choice.span)}
-ORDER BY timestamp DESC, tenant_id, metric, tags LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+        mapKeys({table}.tags), mapValues({table}.tags)), ' ') AS tags
+FROM {table} ARRAY JOIN offset_ms AS after_ms, {table}.value AS point
+WHERE {_equal(asked, WINDOW_COLUMNS)} AND {runs} AND {_within("timestamp", span)}
+ORDER BY timestamp DESC, tenant_id, metric, tags
+LIMIT 1 BY tenant_id, metric, timestamp, {table}.tags LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
 
 
 def models_sql(asked: Asked, choice: Choice) -> str:
@@ -137,7 +143,7 @@ FROM {WINDOWS.name} WHERE {condition}
 
 def kept_sql() -> str:
     """Return the tables that exist, each with the engine's words on how long it keeps what."""
-    names = (POINTS_TABLE, WINDOWS.name, *(rollup.name for rollup in WINDOWS.rollups))
+    names = (TELEMETRY_RUNS.name, WINDOWS.name, *(rollup.name for rollup in WINDOWS.rollups))
     return f"""
 SELECT name, engine_full FROM system.tables
 WHERE database = currentDatabase() AND name IN ({", ".join(map(quoted, names))})"""  # noqa: S608 - quoted

@@ -57,7 +57,7 @@ class BlockReader:
             frames += read
         refused: list[tuple[int, str]] = []
         if len(left) or not frames:
-            careful, refused = self._careful.read([datums[index] for index in left.tolist()])
+            careful, refused = self._careful.read(_taken(datums, left))
             refused = [(int(left[index]), detail) for index, detail in refused]
             frames.append(_renumbered(careful, left))
         records = frames[0] if len(frames) == 1 else pl.concat(frames)
@@ -73,9 +73,7 @@ class BlockReader:
             return [], index
         frames, left = [], [index[:0]]
         for chunk in _chunks(datums, index):
-            records, is_read = self._lockstep.read(
-                [datums[i] for i in chunk.tolist()], is_guessing=is_guessing
-            )
+            records, is_read = self._lockstep.read(_taken(datums, chunk), is_guessing=is_guessing)
             frame = pl.DataFrame({"datum": records, INDEX: chunk.astype(np.uint32)})
             if not is_read.all():
                 frame = frame.filter(pl.Series(is_read))
@@ -84,11 +82,18 @@ class BlockReader:
         return frames, np.concatenate(left)
 
 
+def _taken(datums: Sequence[bytes], index: Integers) -> Sequence[bytes]:
+    """Return some datums; a slice where they are neighbours."""
+    if len(index) and index[-1] - index[0] + 1 == len(index):
+        return datums[index[0] : index[-1] + 1]
+    return [datums[i] for i in index.tolist()]
+
+
 def _chunks(datums: Sequence[bytes], index: Integers) -> list[Integers]:
     """Cut some datums so that a chunk has a bounded number of bytes."""
     if not len(index):
         return []
-    sizes = np.fromiter((len(datums[i]) for i in index.tolist()), np.int64, len(index))
+    sizes = np.fromiter(map(len, _taken(datums, index)), np.int64, len(index))
     chunk_of = (np.cumsum(sizes) - sizes) // CHUNK_MAX_BYTES
     return np.split(index, np.flatnonzero(np.diff(chunk_of)) + 1)
 

@@ -121,20 +121,32 @@ def _schema_key(schema: Schema) -> str:
 
 def _sorted_out(
     messages: Sequence[bytes | None],
-) -> tuple[dict[int, list[int]], list[RejectedMessage]]:
+) -> tuple[dict[int, Sequence[int]], list[RejectedMessage]]:
     """Return the rows of each schema id, and the messages without a schema id or too long."""
-    rows: dict[bytes, list[int]] = {}
+    heads = [message[:WIRE_HEADER_BYTES] if message else b"" for message in messages]
+    sizes = [len(message) if message else 0 for message in messages]
+    if len(set(heads)) == 1 and _is_wire_header(heads[0]) and max(sizes) <= MESSAGE_MAX_BYTES:
+        return {_schema_id(heads[0]): range(len(heads))}, []  # the usual block, without a loop
+    rows: dict[int, list[int]] = {}
     rejected = []
-    for row, message in enumerate(messages):
-        if message is None or len(message) < WIRE_HEADER_BYTES or message[:1] != WIRE_MAGIC:
+    for row, (head, size) in enumerate(zip(heads, sizes, strict=True)):
+        if not _is_wire_header(head):
             detail = "the value does not start with 0 and a 4-byte schema id"
             rejected.append(RejectedMessage(row, Reason.BAD_MAGIC, detail))
-        elif len(message) > MESSAGE_MAX_BYTES:
-            detail = f"{len(message)} bytes are over the limit of {MESSAGE_MAX_BYTES}"
+        elif size > MESSAGE_MAX_BYTES:
+            detail = f"{size} bytes are over the limit of {MESSAGE_MAX_BYTES}"
             rejected.append(RejectedMessage(row, Reason.OVERSIZE, detail))
         else:
-            rows.setdefault(message[1:WIRE_HEADER_BYTES], []).append(row)
-    return {int.from_bytes(schema_id, "big"): found for schema_id, found in rows.items()}, rejected
+            rows.setdefault(_schema_id(head), []).append(row)
+    return dict(rows), rejected
+
+
+def _is_wire_header(head: bytes) -> bool:
+    return len(head) == WIRE_HEADER_BYTES and head[:1] == WIRE_MAGIC
+
+
+def _schema_id(head: bytes) -> int:
+    return int.from_bytes(head[1:], "big")
 
 
 def _reader_tables(

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from schemas.arrow_numbers import arrow_numbers
 from schemas.avro_columns import column_type
 from schemas.avro_shapes import least_bytes
 from schemas.avro_strict import ARRAY_MAX_ITEMS
@@ -60,9 +61,8 @@ class ArrayReading:
         owner.at = start
         items = self._item.read(owner)
         owner.stop(owner.at != end)
-        lists = pa.LargeListArray.from_arrays(
-            np.concatenate([[0], np.cumsum(count)]), items.to_arrow(compat_level=NEWEST)
-        )
+        offsets = arrow_numbers(np.concatenate([[0], np.cumsum(count)]))
+        lists = pa.LargeListArray.from_arrays(offsets, items.to_arrow(compat_level=NEWEST))
         return pl.Series(pl.from_arrow(lists))
 
     def _counts(self, cursors: Cursors) -> Integers:
@@ -116,7 +116,7 @@ class ArrayReading:
 
     def _walked(self, models: Cursors, count: Integers) -> list[Layout]:
         """Walk arrays and return their layouts; of one that is stopped, one that fits nothing."""
-        begin, items = models.at, np.cumsum([0, *count])
+        begin, items = models.at, np.concatenate([[0], np.cumsum(count)])
         start, end = self._walk(models, count)
         is_right = ~models.are_stopped
         size = np.where(is_right, models.at - begin, 0)

@@ -71,4 +71,5 @@ def strings_at(body: Body, start: Integers, length: Integers) -> Strings:
     ]
     offsets = np.zeros(len(length) + 1, np.int64)
     np.cumsum(sorted_length, out=offsets[1:])
-    return Strings(b"".join(pieces), offsets, order if len(cuts) > 2 else None)
+    is_of_one_length = bool((length == length[:1]).all())
+    return Strings(b"".join(pieces), offsets, None if is_of_one_length else order)

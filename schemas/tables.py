@@ -208,23 +208,24 @@ ACCOUNTS = TableSpec(
     ),
 )
 
-TELEMETRY_POINTS = TableSpec(
-    "telemetry_points",
+TELEMETRY_RUNS = TableSpec(
+    "telemetry_runs",
     Topic.TELEMETRY,
     _columns(
         tenant_id=_TEXT,
         metric=_TEXT,
         device_id=_TEXT,
-        timestamp=_TIME,
-        value=pa.float64(),
+        first_at=_TIME,
+        offset_ms=pa.list_(pa.uint32()),
+        value=pa.list_(pa.float64()),
         tags=pa.map_(_TEXT, _TEXT),
         is_skewed=pa.bool_(),
     ),
-    time_column="timestamp",
+    time_column="first_at",
     partition_span=PartitionSpan.WEEK,
 )
 
-LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS, ACCOUNTS, TELEMETRY_POINTS)
+LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS, ACCOUNTS, TELEMETRY_RUNS)
 TABLE_OF_TOPIC = {table.topic: table for table in LOADED_TABLES}
 TIME_COLUMNS = {
     name: table.time_column

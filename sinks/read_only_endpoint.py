@@ -25,7 +25,7 @@ IDLE_MAX_COUNT = 8
 """Connections that are kept for the next question."""
 
 TENANT_FILTERS = {
-    "telemetry_points": "tenant_id = {tenant}",
+    "telemetry_runs": "tenant_id = {tenant}",
     "windows": "tenant_id = {tenant}",
     "windows_1h": "tenant_id = {tenant}",
     "windows_1d": "tenant_id = {tenant}",
@@ -219,7 +219,7 @@ def tenant_filters(database: str, tenant_id: str) -> str:
     r"""Return the value of `additional_table_filters` that shows only one tenant's rows.
 
     >>> print(tenant_filters("fp", "a").split(",")[0])
-    {'fp.telemetry_points':'tenant_id = \'a\''
+    {'fp.telemetry_runs':'tenant_id = \'a\''
     """
     tenant = quoted(tenant_id)
     pairs = (

@@ -6,16 +6,18 @@ bytes of many messages ──decode_messages──> frame ──> Arrow table, r
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from schemas.arrow_numbers import arrow_numbers
 from schemas.codec import RejectedMessage, SchemaOfId, decode_messages
 from schemas.tables import LOAD_BATCH, TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
 from sinks.dead_letter import dead_letter_frame
 from sinks.histogram_check import with_even_histograms
 from sinks.messages import Message
-from sinks.point_rows import point_frame
+from sinks.point_runs import run_frame
 
 DECOMMISSIONED = "decommissioned"
 
@@ -60,7 +62,7 @@ def rows_of(
         return Rows(_arrow_table(spec, dead_letter_frame(messages)))
     if topic is Topic.TELEMETRY:
         # What is refused is the aggregate job's to report.
-        return Rows(_arrow_table(spec, point_frame(messages, topic_tenant, schema_of_id)))
+        return Rows(_arrow_table(spec, run_frame(messages, topic_tenant, schema_of_id)))
     living = [message for message in messages if message.value is not None]
     block = decode_messages(topic, [message.value for message in living], schema_of_id)
     if topic is Topic.WINDOWS:
@@ -76,7 +78,7 @@ def rows_of(
 
 def with_batch_number(rows: pa.Table, batch_number: int) -> pa.Table:
     """Append the column that tells after a crash whether these rows have landed."""
-    numbers = pa.repeat(pa.scalar(batch_number, pa.uint64()), rows.num_rows)
+    numbers = arrow_numbers(np.full(rows.num_rows, batch_number, np.uint64))
     return rows.append_column(pa.field(LOAD_BATCH, pa.uint64()), numbers)
 
 
@@ -154,10 +156,11 @@ def _arrow_column(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray
 
 
 def _as_map(entries: pa.Array, kind: pa.MapType) -> pa.Array:
-    """Turn a list of (key, value) structs into a map, for which Arrow has no cast."""
-    flat = entries.flatten()
-    counts = entries.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    offsets = pa.array([0, *counts.cumsum().tolist()], pa.int32())
+    """Turn a list of (key, value) structs, null or not, into a map, for which Arrow has no cast."""
+    flat = entries.flatten()  # without the entries of nulls
+    counts = pl.Series(pl.from_arrow(entries.value_lengths())).fill_null(0)
+    ends = np.cumsum(counts.to_numpy(), dtype=np.int32)
+    offsets = arrow_numbers(np.concatenate([np.zeros(1, np.int32), ends]))
     keys = flat.field("key").cast(kind.key_type)
     values = flat.field("value").cast(kind.item_type)
     return pa.MapArray.from_arrays(offsets, keys, values)

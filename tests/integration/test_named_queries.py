@@ -230,7 +230,7 @@ def test_history_finds_every_word_in_summary_subject_or_labels_whatever_its_case
 
 def test_usage_counts_the_rows_of_every_table_and_shares_its_bytes_out(addresses):
     frame = answered(addresses["shared"], WHOLE[NamedQuery.USAGE]).frame
-    for table in ("windows", "windows_1h", "telemetry_points", "alert_events"):
+    for table in ("windows", "windows_1h", "telemetry_runs", "alert_events"):
         rows = frame.filter(frame["table"] == table)
         whole, parts = (
             rows.filter(rows["tenant_id"].is_null()),

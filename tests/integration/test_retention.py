@@ -87,10 +87,10 @@ def test_a_rule_about_another_column_is_not_ours_and_is_replaced(database):
 
 def test_the_settings_name_every_table():
     windows = {"windows": 90, "windows_1h": 365, "windows_1d": 1826}
-    assert kept_days(load_settings()) == {**windows, "telemetry_points": 30}
+    assert kept_days(load_settings()) == {**windows, "telemetry_runs": 30}
     given = load_settings(clickhouse={"keep_days": (0, 1, 2), "keep_points_days": 3})
     windows = {"windows": 0, "windows_1h": 1, "windows_1d": 2}
-    assert kept_days(given) == {**windows, "telemetry_points": 3}
+    assert kept_days(given) == {**windows, "telemetry_runs": 3}
 
 
 @pytest.mark.parametrize("days", [(1, 2), (-1, 0, 0), (1, 2, 3, 4), 90])

@@ -85,12 +85,15 @@ def store(database, tenant, number):
         offsets = OffsetRange(0, first, first + len(records) - 1)
         database.writer.load(spec, LedgerEntry(topic, number, (offsets,), rows.num_rows), rows)
     for device, metric in zip(names(tenant, "cam"), names(tenant, "metric"), strict=True):
-        points = f"""SELECT {quoted(tenant)}, {quoted(metric)}, {quoted(device)},
-            fromUnixTimestamp64Milli({NOW_MS} - 7000 * (number + 1), 'UTC'), number / 4,
-            map('core', toString(number % 2)) FROM numbers(50)"""
-        columns = "tenant_id, metric, device_id, timestamp, value, tags"
+        runs = f"""SELECT {quoted(tenant)}, {quoted(metric)}, {quoted(device)},
+            fromUnixTimestamp64Milli(min(at_ms) AS first_ms, 'UTC'),
+            arrayMap(at -> at - first_ms, groupArray(at_ms)), groupArray(point), map('core', core)
+            FROM (SELECT {NOW_MS} - 7000 * (number + 1) AS at_ms, number / 4 AS point,
+                toString(number % 2) AS core FROM numbers(50))
+            GROUP BY core, intDiv(at_ms, {HOUR_MS})"""
+        columns = "tenant_id, metric, device_id, first_at, offset_ms, value, tags"
         for _copy in range(2):
-            database.client.command(f"INSERT INTO telemetry_points ({columns}) {points}")
+            database.client.command(f"INSERT INTO telemetry_runs ({columns}) {runs}")
     account = f"('telemetry.{tenant}', 0, 'message', 'read', '', 7)"
     database.client.command(
         f"INSERT INTO accounts (topic, partition, unit, outcome, reason, count) VALUES {account}"

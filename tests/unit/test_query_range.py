@@ -22,8 +22,8 @@ from schemas.tables import HOUR_MS, MINUTE_MS
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01
 DEVICE, GROUP = device_resolutions(300_000), group_resolutions(60_000)
-KEPT = {"telemetry_points": 30, "windows": 90, "windows_1h": 365, "windows_1d": 1826}
-WITHOUT_POINTS = {table: days for table, days in KEPT.items() if table != "telemetry_points"}
+KEPT = {"telemetry_runs": 30, "windows": 90, "windows_1h": 365, "windows_1d": 1826}
+WITHOUT_POINTS = {table: days for table, days in KEPT.items() if table != "telemetry_runs"}
 
 
 def chosen(resolutions, length_ms, kept=KEPT, *, until_ms=NOW_MS):
@@ -61,7 +61,7 @@ def test_without_a_table_of_points_windows_answer_the_shortest_stretch():
 @pytest.mark.parametrize(
     ("age_days", "table", "said"),
     [
-        (29, "telemetry_points", ()),
+        (29, "telemetry_runs", ()),
         (31, "windows", ("raw points are kept for 30 days only",)),
         (91, "windows_1h", ("raw points are kept for 30 days only",)),
         (366, "windows_1d", ("raw points are kept for 30 days only",)),
@@ -81,7 +81,7 @@ def test_a_stretch_beyond_everything_that_is_kept_says_since_when_it_is_whole():
 def test_what_is_kept_for_ever_is_never_missing():
     for_ever = dict.fromkeys(KEPT, 0)
     choice = chosen(DEVICE, HOUR_MS, for_ever, until_ms=HOUR_MS)
-    assert (choice.resolution.table, choice.said) == ("telemetry_points", ())
+    assert (choice.resolution.table, choice.said) == ("telemetry_runs", ())
 
 
 def test_a_stretch_begins_with_the_row_that_its_first_instant_lies_in():

@@ -1,4 +1,4 @@
-"""Points as rows: all that windows count and nothing else, at the time that windows use."""
+"""Points as runs: all that windows count and nothing else, at the time that windows use."""
 
 import math
 
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from schemas.errors import Unavailable
 from schemas.records import encode_record, schema_of
+from schemas.tables import HOUR_MS
 from schemas.telemetry import AHEAD_MAX_MS, EARLIEST_MS, VALUE_MAX
 from schemas.topics import Topic
 from sinks.messages import Message
@@ -27,12 +28,25 @@ def message(batch, *, at_ms=NOON_MS, offset=0, key=b"t/d"):
 
 
 def stored(messages, topic_tenant=None):
+    """Return the points of all runs, run by run."""
     table = rows_of(Topic.TELEMETRY, messages, schema_of_id, topic_tenant).table
-    times_ms = table["timestamp"].cast("int64").to_pylist()
+    firsts_ms = table["first_at"].cast("int64").to_pylist()
     return [
-        (row["tenant_id"], row["device_id"], row["metric"], at_ms, row["value"], dict(row["tags"]))
-        for row, at_ms in zip(table.to_pylist(), times_ms, strict=True)
+        (
+            row["tenant_id"],
+            row["device_id"],
+            row["metric"],
+            first_ms + after_ms,
+            value,
+            dict(row["tags"]),
+        )
+        for row, first_ms in zip(table.to_pylist(), firsts_ms, strict=True)
+        for after_ms, value in zip(row["offset_ms"], row["value"], strict=True)
     ]
+
+
+def in_any_order(rows):
+    return sorted(rows, key=repr)
 
 
 def expected(batch, append_time_ms):
@@ -63,7 +77,7 @@ def test_every_point_that_windows_count_is_a_row_copies_too_and_ticks_are_not(lo
         if entry.batch["tenant_id"] != "__clock__"
         for row in expected(entry.batch, entry.append_time_ms)
     ]
-    assert stored(messages) == rows
+    assert in_any_order(stored(messages)) == in_any_order(rows)
 
 
 def batch(**parts):
@@ -89,8 +103,11 @@ def test_a_clock_that_is_wrong_is_flagged():
     point = batch()["points"][0]
     sent = batch(points=[point | {"timestamp": at_ms} for at_ms in wrong + right])
     table = rows_of(Topic.TELEMETRY, [message(sent)], schema_of_id).table
-    assert table["is_skewed"].to_pylist() == [True, True, False, False]
-    assert table["timestamp"].cast("int64").to_pylist() == [NOON_MS, NOON_MS, *right]
+    found = zip(
+        table["is_skewed"].to_pylist(), table["first_at"].cast("int64").to_pylist(), strict=True
+    )
+    assert set(found) == {(True, NOON_MS), *((False, at_ms) for at_ms in right)}
+    assert [len(values) for values in table["value"].to_pylist()] in ([2, 1, 1], [1, 1, 2])
 
 
 def test_old_firmware_is_stored_under_the_device_of_its_key():
@@ -121,3 +138,41 @@ def test_rows_are_those_of_their_own_batches_when_some_are_refused():
     ]
     found = [row[1] for row in stored(messages)]
     assert found == [f"d{n}" for n, b in enumerate(batches) if n not in broken for _ in b["points"]]
+
+
+def test_a_run_is_of_one_message_metric_set_of_tags_and_hour_and_begins_with_its_earliest_point():
+    """Two hours, two metrics, two sets of tags, out of order; and the same message again."""
+    hour_ms = NOON_MS // HOUR_MS * HOUR_MS
+
+    def point(after_ms, name="cpu", tags=(("core", "1"),)):
+        value = float(after_ms)
+        return {"name": name, "value": value, "timestamp": hour_ms + after_ms, "tags": dict(tags)}
+
+    points = [
+        point(7), point(9, "ram", ()), point(3), point(5, tags=(("core", "2"),)), point(-1),
+        point(4, "ram", ()), point(8, tags=(("core", "11"),)),
+    ]  # fmt: skip
+    sent = message(batch(points=points))
+    table = rows_of(Topic.TELEMETRY, [sent, sent], schema_of_id).table
+    runs = [
+        (row["metric"], tuple(row["tags"]), row["value"], row["offset_ms"])
+        for row in table.to_pylist()
+    ]
+    core = "core"
+    once = [
+        ("cpu", ((core, "1"),), [7.0, 3.0], [4, 0]),
+        ("cpu", ((core, "1"),), [-1.0], [0]),
+        ("cpu", ((core, "2"),), [5.0], [0]),
+        ("cpu", ((core, "11"),), [8.0], [0]),
+        ("ram", (), [9.0, 4.0], [5, 0]),
+    ]
+    assert in_any_order(runs) == in_any_order(once * 2)
+    firsts_ms = table["first_at"].cast("int64").to_pylist()
+    assert {hour_ms + min(values) for _, _, values, _ in runs} == set(firsts_ms)
+
+
+def test_sets_of_tags_that_would_read_alike_when_joined_are_two_runs():
+    tags = [{"a": "1:b"}, {"a1:": "b"}, {"a": "1", "b": ""}, {"a": "1b"}, {}]
+    points = [batch()["points"][0] | {"tags": each} for each in tags]
+    table = rows_of(Topic.TELEMETRY, [message(batch(points=points))], schema_of_id).table
+    assert in_any_order(dict(row) for row in table["tags"].to_pylist()) == in_any_order(tags)
