@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.errors import SettingsError, Unavailable
 from schemas.tables import LOAD_BATCH, TableSpec
+from schemas.topics import Topic
 from sinks.clickhouse_endpoint import translated_errors
 from sinks.load_ledger import LedgerEntry
 from sinks.retry import Attempts
@@ -33,6 +34,9 @@ INSERT_SETTINGS: dict[str, object] = {
 }
 NEW_INSERT_SETTINGS: dict[str, object] = {"deduplicate_insert": "enable"}
 """Set where the engine knows them; older releases do not."""
+
+MANY_TOPICS = frozenset({Topic.TELEMETRY})
+"""Of each tenant one: their batches have the same numbers, and their points lie in one table."""
 
 COLUMNS_SQL = """
 SELECT table, name, type FROM system.columns
@@ -71,7 +75,7 @@ class ClickHouseWriter:
             SettingsError: the engine will never take them.
             Unavailable: it did not answer for too long, or we were asked to stop.
         """
-        numbered = with_batch_number(rows, entry.batch_number)
+        numbered = with_batch_number(rows, _load_batch(spec, entry))
         is_first = True
 
         def attempt() -> None:
@@ -92,7 +96,7 @@ class ClickHouseWriter:
             SettingsError: the engine will never take them.
             Unavailable: it did not answer for too long, or we were asked to stop.
         """
-        numbered = with_batch_number(rows, entry.batch_number)
+        numbered = with_batch_number(rows, _load_batch(spec, entry))
         return self._retry(lambda: self._insert_missing(spec, entry, numbered))
 
     def has_landed(self, spec: TableSpec, entry: LedgerEntry) -> bool:
@@ -103,7 +107,7 @@ class ClickHouseWriter:
         """
         names = (spec.name, *(rollup.name for rollup in spec.rollups))
         return self._retry(
-            lambda: any(self._landed_partitions(name, entry.batch_number) for name in names)
+            lambda: any(self._landed_partitions(name, spec, entry) for name in names)
         )
 
     def insert(self, table: str, rows: pa.Table) -> None:
@@ -156,7 +160,7 @@ class ClickHouseWriter:
         """
         tables = tables_of(spec, rows)
         partitions = partitions_of(spec, rows)
-        landed = (self._landed_partitions(name, entry.batch_number) for name in tables)
+        landed = (self._landed_partitions(name, spec, entry) for name in tables)
         lost = _outside(rows, partitions, set.intersection(*landed))
         if lost.num_rows == 0:
             return 0
@@ -165,21 +169,21 @@ class ClickHouseWriter:
             self._insert_everywhere(spec, lost, entry.token)
         # But a token may be remembered without its rows; a new one was never used.
         for name, its_rows in tables.items():
-            missing = _outside(
-                its_rows, partitions, self._landed_partitions(name, entry.batch_number)
-            )
+            missing = _outside(its_rows, partitions, self._landed_partitions(name, spec, entry))
             self._insert(name, missing, f"{entry.token}/{uuid.uuid4().hex}")
         return int(lost.num_rows)
 
-    def _landed_partitions(self, table: str, batch_number: int) -> set[str]:
-        """Return the partitions that have a row of this batch, or of a later one.
+    def _landed_partitions(self, table: str, spec: TableSpec, entry: LedgerEntry) -> set[str]:
+        """Return the partitions that have a row of this batch, or of a later one of its topic.
 
         A partition's share of a batch is one part, which is visible as a whole or not at all.
         """
-        sql = f"SELECT DISTINCT _partition_id FROM {table} WHERE {LOAD_BATCH} >= %(batch)s"  # noqa: S608 - our own names
-        with translated_errors(f"look for batch {batch_number} in {table}"):
-            found = self._client.query(sql, parameters={"batch": batch_number}).result_rows
-        return {str(partition) for (partition,) in found}
+        # Rows that merge keep the latest number. Points do not, and have each their own.
+        is_same = "=" if spec.topic in MANY_TOPICS else ">="
+        sql = f"SELECT DISTINCT _partition_id FROM {table} WHERE {LOAD_BATCH} {is_same} %(batch)s"  # noqa: S608 - our own names
+        with translated_errors(f"look for batch {entry.batch_number} in {table}"):
+            found = self._client.query(sql, parameters={"batch": _load_batch(spec, entry)})
+        return {str(partition) for (partition,) in found.result_rows}
 
     def _check_tables(self, spec: TableSpec) -> None:
         """Refuse tables or views that would not keep all of an insert.
@@ -204,6 +208,11 @@ class ClickHouseWriter:
                 allowed="the tables and views as schemas/clickhouse makes them",
                 cure="undo the change of the table, or load into a new database",
             )
+
+
+def _load_batch(spec: TableSpec, entry: LedgerEntry) -> int:
+    """Return what tells the rows of a batch from those of all others in its table."""
+    return entry.mark if spec.topic in MANY_TOPICS else entry.batch_number
 
 
 def _outside(rows: pa.Table, partitions: pa.ChunkedArray, landed: set[str]) -> pa.Table:

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
 
+MARK_MAX_BATCHES = 2**32
+"""Of a topic: one a second for 136 years."""
+
 
 @dataclass(frozen=True, order=True)
 class OffsetRange:
@@ -50,6 +53,17 @@ class LedgerEntry:
         parts = (f"{r.partition}:{r.first_offset}-{r.last_offset}" for r in self.ranges)
         digest = hashlib.sha256(";".join(parts).encode()).hexdigest()
         return f"{self.topic}/{self.batch_number}/{digest[:16]}"
+
+    @property
+    def mark(self) -> int:
+        """Return a number that no batch of another topic has: 32 bits of topic, then its number.
+
+        >>> divmod(LedgerEntry("telemetry.acme", 7, (), 0).mark, 2**32)
+        (866662708, 7)
+        """
+        assert self.batch_number < MARK_MAX_BATCHES
+        digest = hashlib.sha256(self.topic.encode()).digest()
+        return int.from_bytes(digest[:4], "big") * MARK_MAX_BATCHES + self.batch_number
 
 
 @dataclass(frozen=True)
