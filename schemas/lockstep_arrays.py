@@ -15,7 +15,7 @@ from schemas.avro_strict import ARRAY_MAX_ITEMS
 from schemas.lockstep_cursors import Cursors, Integers, Reading
 
 NEWEST = pl.CompatLevel.newest()
-LAYOUTS_MAX_COUNT = 1000
+LAYOUTS_MAX_COUNT, LAYOUT_MAX_ITEMS = 1000, 1000
 LONELY_COUNT = 100
 """So many of the longest arrays of a block are not awaited by the others..."""
 SHORT_ARRAY = 64
@@ -24,7 +24,7 @@ SHORT_ARRAY = 64
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the items of an array begin and end, from its first item on, and its size."""
+    """Where the items of an array begin and end, from its first item on, and their size."""
 
     start: Integers
     end: Integers
@@ -47,9 +47,16 @@ class ArrayReading:
         self._type = column_type(plain)
         self._layouts: dict[int, Layout] = {}
 
+    @property
+    def layout_count(self) -> int:
+        """Return how many layouts are remembered."""
+        return len(self._layouts)
+
     def skip(self, cursors: Cursors) -> None:
         """Move the cursors over an array."""
-        self._walk(cursors, self._counts(cursors))
+        count = self._counts(cursors)
+        self._walk(cursors, count)
+        self._finish(cursors, count)
 
     def read(self, cursors: Cursors) -> pl.Series:
         """Move the cursors over an array and return the arrays as a column of lists."""
@@ -57,10 +64,14 @@ class ArrayReading:
         if not count.any():
             return pl.Series([[]], dtype=self._type).new_from_index(0, len(count))
         start, end = self._find(cursors, count)
+        self._finish(cursors, count)
         owner = cursors.some(np.repeat(np.arange(len(count)), count))
         owner.at = start
         items = self._item.read(owner)
-        owner.stop(owner.at != end)
+        is_misguessed = owner.at != end
+        owner.stop(is_misguessed)
+        if is_misguessed.any():
+            self._layouts.clear()  # or a rare layout would stand in the way of a usual one
         offsets = arrow_numbers(np.concatenate([[0], np.cumsum(count)]))
         lists = pa.LargeListArray.from_arrays(offsets, items.to_arrow(compat_level=NEWEST))
         return pl.Series(pl.from_arrow(lists))
@@ -111,7 +122,8 @@ class ArrayReading:
             found |= dict(zip(keys[is_new].tolist(), walked, strict=True))
             if len(self._layouts) > LAYOUTS_MAX_COUNT:
                 self._layouts.clear()
-            self._layouts |= {key: found[key] for key in keys[is_new][~fresh.are_stopped].tolist()}
+            is_kept = ~fresh.are_stopped & (count[is_new] <= LAYOUT_MAX_ITEMS)
+            self._layouts |= {key: found[key] for key in keys[is_new][is_kept].tolist()}
         return [found[key] for key in keys.tolist()]
 
     def _walked(self, models: Cursors, count: Integers) -> list[Layout]:
@@ -150,11 +162,11 @@ class ArrayReading:
             end[items] = walker.at
         at[order[: len(walker.at)]] = walker.at
         cursors.at = at
-        self._finish(cursors, order)
         return start, end
 
-    def _finish(self, cursors: Cursors, index: Integers) -> None:
+    def _finish(self, cursors: Cursors, count: Integers) -> None:
         """Skip the ends of those arrays that have items: no further block may come."""
+        index = np.flatnonzero(count)
         ends = cursors.some(index)
         is_more = ends.octet() != 0
         ends.stop(is_more)

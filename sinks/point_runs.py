@@ -58,7 +58,7 @@ def _clamped(points: pl.DataFrame) -> pl.DataFrame:
 
 
 def _runs(points: pl.DataFrame) -> pl.DataFrame:
-    """Put points of one message, metric, set of tags and hour together, in the order of the log."""
+    """Put points of one message, metric and set of tags together, until the hour changes."""
     if points.is_empty():
         return points.select(
             "row",
