@@ -18,7 +18,6 @@ from jobs.backtest_log import (
     LineError,
     LineType,
     LogLine,
-    format_time,
     parse_duration_ms,
     parse_time_ms,
     read_log,
@@ -27,6 +26,7 @@ from jobs.backtest_log import (
 from jobs.offline_settings import offline_policy
 from jobs.settings import Settings, choose_settings_file, load_settings
 from schemas.errors import SettingsError
+from schemas.instants import format_instant
 from udfs.alerts import AlertRecord
 from udfs.fleet import FleetState, FleetStep, hold_while_lagging, on_transitions
 from udfs.liveness import LivenessShard, Step, on_block, on_end
@@ -192,7 +192,7 @@ def readable(event: AlertRecord) -> dict[str, Any]:
     """Return an event with its times as RFC 3339; it is emitted when the input clock shows it."""
     times = {**event, "emitted_at": event["input_clock"]}
     formatted = {
-        name: None if times[name] is None else format_time(times[name])
+        name: None if times[name] is None else format_instant(times[name])
         for name in (*TIME_FIELDS, "input_clock")
     }
     return {**event, **formatted}

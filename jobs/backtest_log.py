@@ -12,7 +12,6 @@ Lines are in log order; `at` is the append time, RFC 3339 or epoch ms.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import orjson
 
 from schemas.errors import SettingsError
+from schemas.instants import parse_instant_ms
 
 DEFAULT_PARTITION = 0
 DURATION_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -165,32 +165,13 @@ def _partition(value: object) -> int:
 def parse_time_ms(value: object) -> int:
     """Return an instant as UTC ms.
 
-    >>> parse_time_ms("2026-01-01T12:00:00.001Z"), parse_time_ms(1767268800001)
-    (1767268800001, 1767268800001)
-
     Raises:
         LineError: neither RFC 3339 with an offset nor epoch ms.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     try:
-        moment = datetime.fromisoformat(value)  # type: ignore[arg-type]  # checked by the call
-    except (TypeError, ValueError) as error:
-        raise LineError("times as RFC 3339 or epoch ms") from error
-    if moment.tzinfo is None:
-        raise LineError("times with an offset, such as 2026-01-01T12:00:00.000Z")
-    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000
-
-
-def format_time(time_ms: int) -> str:
-    """Return an instant as RFC 3339 with milliseconds.
-
-    >>> format_time(1767268800001)
-    '2026-01-01T12:00:00.001Z'
-    """
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+        return parse_instant_ms(value)
+    except ValueError as error:
+        raise LineError(str(error)) from error
 
 
 def parse_duration_ms(text: str) -> int:

@@ -40,7 +40,7 @@ FOLDS = tuple(
 class Body:
     """The bytes of all datums, and which datums are given up, shape (n,)."""
 
-    data: bytes
+    content: bytes
     is_stopped: Flags
     is_guessing: bool
     octets: npt.NDArray[np.uint8] = field(init=False)
@@ -49,19 +49,19 @@ class Body:
 
     def __post_init__(self) -> None:
         """Lay the views."""
-        self.octets = np.frombuffer(self.data, np.uint8)
+        self.octets = np.frombuffer(self.content, np.uint8)
         self.words = self.at_each_place("<u8")
 
     @property
     def resting_place(self) -> int:
         """Return where zeros begin."""
-        return len(self.data) - len(PADDING)
+        return len(self.content) - len(PADDING)
 
     def at_each_place(self, kind: str) -> npt.NDArray[Any]:
         """Return what each place holds, read as some type of fixed size."""
         size = np.dtype(kind).itemsize
-        count = max(0, len(self.data) - size + 1)
-        return np.ndarray((count,), kind, self.data, strides=(1,))
+        count = max(0, len(self.content) - size + 1)
+        return np.ndarray((count,), kind, self.content, strides=(1,))
 
 
 @dataclass

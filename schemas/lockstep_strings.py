@@ -15,32 +15,32 @@ class Strings:
     """Byte strings in the order of their lengths.
 
     Args:
-        data: all of them.
+        content: all of them.
         offsets: where each begins in it, and its end, shape (n + 1,).
         order: which string of the column each is, shape (n,); None: they are in order.
     """
 
-    data: bytes
+    content: bytes
     offsets: Integers
     order: Integers | None
 
     def texts(self) -> tuple[pl.Series, Flags]:
         """Return a column of texts, and which of them are no UTF-8: those are zeros."""
         is_no_text = np.zeros(len(self.offsets) - 1, np.bool_)
-        if self.data.isascii():
+        if self.content.isascii():
             return self.column(pa.large_string()), is_no_text
-        data = bytearray(self.data)
-        at = np.flatnonzero(np.frombuffer(self.data, np.int8) < 0)
+        blanked = bytearray(self.content)
+        at = np.flatnonzero(np.frombuffer(self.content, np.int8) < 0)
         for row in np.unique(np.searchsorted(self.offsets, at, side="right") - 1).tolist():
             span = slice(*self.offsets[row : row + 2].tolist())
-            if not _is_utf8(self.data[span]):
-                data[span] = bytes(span.stop - span.start)
+            if not _is_utf8(self.content[span]):
+                blanked[span] = bytes(span.stop - span.start)
                 is_no_text[row if self.order is None else self.order[row]] = True
-        return replace(self, data=bytes(data)).column(pa.large_string()), is_no_text
+        return replace(self, content=bytes(blanked)).column(pa.large_string()), is_no_text
 
     def column(self, kind: pa.DataType) -> pl.Series:
         """Return the column as some type of byte strings."""
-        buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
+        buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.content)]
         found = pl.Series(
             pl.from_arrow(pa.Array.from_buffers(kind, len(self.offsets) - 1, buffers))
         )

@@ -41,8 +41,11 @@ OWNERS = {
     "prometheus_client": "sinks/prometheus_endpoint.py jobs/loader_status.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
+    "schemas/arrow_numbers.py schemas/avro_lockstep.py schemas/lockstep_arrays.py "
+    "schemas/lockstep_strings.py sinks/point_runs.py "
     "sinks/table_rows.py sinks/rollup_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
-    "pydantic": "jobs/settings.py jobs/settings_file.py jobs/settings_refusals.py",
+    "pydantic": "schemas/control.py jobs/settings.py jobs/settings_file.py "
+    "jobs/settings_refusals.py",
     "pydantic_settings": "jobs/settings.py jobs/demo_settings.py",
     "requests": "jobs/jar_fetch.py",
     "rich": "jobs/doctor.py jobs/query_view.py jobs/status_view.py jobs/demo.py "
