@@ -6,7 +6,7 @@ a second loader away. The group's offsets are written only so that tools can sho
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -69,6 +69,7 @@ class LoadSource:
         self._next_offsets: Positions = defaultdict(dict)
         self._ended: dict[str, set[int]] = defaultdict(set)
         self._is_paused = False
+        self._held: set[str] = set()
 
     def close(self) -> None:
         """Leave the broker."""
@@ -129,6 +130,7 @@ class LoadSource:
         self._next_offsets = {topic: dict(starts) for topic, starts in positions.items()}
         self._ended.clear()
         self._is_paused = False
+        self._held.clear()
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, offset if offset > 0 else OFFSET_BEGINNING)
@@ -140,20 +142,33 @@ class LoadSource:
     def pause(self) -> None:
         """Get nothing from now on; what was fetched and not polled is fetched again later."""
         if not self._is_paused:
-            self._consumer.pause(self._assigned())
+            self._consumer.pause(self._assigned(self._next_offsets.keys()))
             self._is_paused = True
 
     def resume(self) -> None:
-        """Go on where `pause` stopped."""
+        """Go on where `pause` stopped, but for topics that are held."""
         if self._is_paused:
-            self._consumer.resume(self._assigned())
+            self._consumer.resume(self._assigned(self._next_offsets.keys() - self._held))
             self._is_paused = False
 
-    def _assigned(self) -> list[TopicPartition]:
+    def hold(self, topic: str) -> None:
+        """Get nothing of one topic until it is released; the others go on."""
+        if topic not in self._held:
+            self._consumer.pause(self._assigned({topic}))
+            self._held.add(topic)
+
+    def release(self, topic: str) -> None:
+        """Go on with a topic that was held."""
+        if topic in self._held:
+            self._held.discard(topic)
+            if not self._is_paused:
+                self._consumer.resume(self._assigned({topic}))
+
+    def _assigned(self, topics: Collection[str]) -> list[TopicPartition]:
         return [
             TopicPartition(topic, partition)
-            for topic, starts in self._next_offsets.items()
-            for partition in starts
+            for topic in topics
+            for partition in self._next_offsets[topic]
         ]
 
     def poll(self, max_messages: int, timeout_s: float) -> dict[str, list[Message]]:

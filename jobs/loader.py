@@ -153,6 +153,7 @@ class Loader:
             if batch.is_due(
                 self._topics[topic].policy, now_ms, is_all_read=source.is_all_read(topic)
             )
+            and self._decode_pending(topic)
         ]
         try:
             row_count = self._load(due, now_ms)
@@ -170,7 +171,11 @@ class Loader:
             CircuitOpen: ClickHouse is away.
         """
         waited = self._load([], now_ms)
-        unread = [topic for topic, batch in self._pending.items() if not batch.is_empty]
+        unread = [
+            topic
+            for topic, batch in self._pending.items()
+            if not batch.is_empty and self._decode_pending(topic)
+        ]
         return waited + self._load(unread, now_ms)
 
     def show_lag(self) -> None:
@@ -225,15 +230,26 @@ class Loader:
         return messages
 
     def _decode(self, topic: str, messages: Sequence[Message]) -> Rows:
-        parts, loaded = self._parts, self._topics[topic]
-        return parts.retry(
-            lambda: rows_of(loaded.kind, messages, parts.schema_of_id, loaded.tenant_id)
-        )
+        return self._parts.retry(lambda: self._decode_now(topic, messages))
 
-    def _decode_pending(self, topic: str) -> None:
-        batch = self._pending[topic]
+    def _decode_now(self, topic: str, messages: Sequence[Message]) -> Rows:
+        loaded = self._topics[topic]
+        return rows_of(loaded.kind, messages, self._parts.schema_of_id, loaded.tenant_id)
+
+    def _decode_pending(self, topic: str) -> bool:
+        """Decode what was read of a topic, and return whether that could be done.
+
+        An id that we do not know waits for the registry, and its topic with it; others go on.
+        """
+        batch, source = self._pending[topic], self._parts.source
         if batch.raw:
-            batch.add_decoded(self._decode(topic, batch.raw))
+            try:
+                batch.add_decoded(self._decode_now(topic, batch.raw))
+            except Unavailable:
+                source.hold(topic)
+                return False
+        source.release(topic)
+        return True
 
     def _load(self, topics: Sequence[str], now_ms: int) -> int:
         """Insert the batches that wait or, if there are none, the pending ones of some topics.
@@ -252,7 +268,6 @@ class Loader:
 
     def _cut_pending(self, topic: str, now_ms: int) -> CutBatch:
         """Fix the ranges of a pending batch, and begin the next one after it."""
-        self._decode_pending(topic)
         batch, kind = self._pending[topic], self._topics[topic].kind
         rows, ranges = batch.rows(), batch_ranges(batch.positions, batch.next_offsets)
         positions = batch.positions | batch.next_offsets

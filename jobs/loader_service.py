@@ -19,8 +19,10 @@ from jobs.loader_health import LoaderHealth
 from jobs.loader_parts import LoaderParts
 from jobs.loader_topics import loaded_topics
 from jobs.settings import Settings, load_settings
+from schemas.codec import SchemaOfId
 from schemas.errors import RejectLimitExceeded, SettingsError, Unavailable
 from schemas.metrics import LOADER_METRICS
+from schemas.records import Schema
 from schemas.registry import SchemaRegistry
 from schemas.tables import migrations
 from schemas.topics import Topic, topic_name
@@ -99,6 +101,7 @@ def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
         kafka, registry_at = settings.kafka, settings.registry
         registry = SchemaRegistry(registry_at.url, registry_at.timeout_s)
         exits.callback(registry.close)
+        asking = Circuit(BreakerPolicy(open_after_count=1), stop, _monotonic_ms, health.on_error)
         source = LoadSource(kafka.bootstrap_servers, kafka.topic_prefix + GROUP_ID)
         exits.callback(source.close)
         dead_letter_topic = topic_name(Topic.DEAD_LETTERS, kafka.topic_prefix)
@@ -107,11 +110,22 @@ def open_loader(settings: Settings, stop: threading.Event) -> Iterator[Loader]:
             writer=writer,
             ledger=LedgerWriter(writer),
             dead_letters=DeadLetterWriter(kafka.bootstrap_servers, dead_letter_topic),
-            schema_of_id=registry.schema_by_id,
+            schema_of_id=_schema_of_id(registry, asking),
             retry=retry,
             metrics=metrics,
         )
         yield Loader(parts, loaded_topics(settings, source.names()))
+
+
+def _schema_of_id(registry: SchemaRegistry, asking: Circuit) -> SchemaOfId:
+    """Let the registry be asked for what we do not know, ever less often while it is away."""
+
+    def schema_of_id(schema_id: int) -> Schema:
+        if registry.knows(schema_id):
+            return registry.schema_by_id(schema_id)
+        return asking(lambda: registry.schema_by_id(schema_id))
+
+    return schema_of_id
 
 
 def _loop(loader: Loader, settings: Settings, stop: threading.Event) -> None:

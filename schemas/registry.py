@@ -96,6 +96,10 @@ class SchemaRegistry:
         """
         return len(self._ask(self._client.get_subjects))
 
+    def knows(self, schema_id: int) -> bool:
+        """Return whether a schema is at hand, so that nobody has to be asked for it."""
+        return schema_id in self._schemas
+
     def schema_by_id(self, schema_id: int) -> Schema:
         """Return the schema of an id.
 

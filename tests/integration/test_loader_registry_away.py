@@ -122,7 +122,6 @@ def test_a_loader_that_is_killed_while_a_message_waits_for_the_registry_loses_no
     assert bench.ask(LETTERS_SQL) == [(0,)]
 
 
-@pytest.mark.xfail(strict=True, reason="the loader waits for the registry with all its topics")
 def test_a_message_that_waits_for_the_registry_does_not_keep_other_topics_waiting(bench, registry):
     newer_id = registry.register_newer_alerts()
     bench.produce(Topic.DEVICE_STATUS, [device_status("d1")])
