@@ -36,12 +36,20 @@ def stored(database, table):
         "" if table == "windows" else ", max(source_window_ms), groupBitOr(covered_slots)"
     )
     keys = ", ".join(KEY).replace("window_start", "toUnixTimestamp64Milli(window_start)")
+    # As text and as plain arrays: these are the same through the driver and through a question.
     rows = database.rows(
-        f"SELECT {keys}, sum(count), sum(sum_fixed), sum(sum_sq_fixed), min(min), max(max), "
-        "sumMap(histogram), sum(missing_count), sum(nan_count), sum(out_of_range_count), "
-        f"sum(skewed_count), sum(duplicate_count){span_columns} FROM {table} GROUP BY {keys}"
+        f"SELECT {keys}, sum(count), toString(sum(sum_fixed)), toString(sum(sum_sq_fixed)), "
+        "min(min), max(max), tupleElement(sumMap(histogram), 1), "
+        "tupleElement(sumMap(histogram), 2), sum(missing_count), sum(nan_count), "
+        "sum(out_of_range_count), sum(skewed_count), sum(duplicate_count)"
+        f"{span_columns} FROM {table} GROUP BY {keys}"
     )
-    return {row[: len(KEY)]: row[len(KEY) :] for row in rows}
+    return {row[: len(KEY)]: _sums(*row[len(KEY) :]) for row in rows}
+
+
+def _sums(count, total, total_sq, smallest, largest, bins, counts, *rest):  # noqa: PLR0913, PLR0917 - a row
+    sums = count, int(total), int(total_sq), smallest, largest
+    return (*sums, (list(bins), list(counts)), *rest)
 
 
 def rolled_up(windows, span_ms):
@@ -66,19 +74,25 @@ def rolled_up(windows, span_ms):
     return {span: (total, lengths[span], slots[span]) for span, total in sums.items()}
 
 
+def plain_windows(windows):
+    return {key: _expected_sums(window) for key, window in windows.items()}
+
+
+def _expected_sums(total):
+    return (
+        total.count,
+        total.sum_fixed,
+        total.sum_sq_fixed,
+        total.min,
+        total.max,
+        (sorted(total.bins), [total.bins[index] for index in sorted(total.bins)]),
+        *total.counters.values(),
+    )
+
+
 def expected_rows(windows, span_ms):
     return {
-        span: (
-            total.count,
-            total.sum_fixed,
-            total.sum_sq_fixed,
-            total.min,
-            total.max,
-            (sorted(total.bins), [total.bins[index] for index in sorted(total.bins)]),
-            *total.counters.values(),
-            length_ms,
-            sum(1 << slot for slot in slots),
-        )
+        span: (*_expected_sums(total), length_ms, sum(1 << slot for slot in slots))
         for span, (total, length_ms, slots) in rolled_up(windows, span_ms).items()
     }
 

@@ -1,157 +1,20 @@
 """The loader as a process, on a real Kafka, a real registry and the embedded ClickHouse."""
 
-import contextlib
-import itertools
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
-
 import pytest
-from confluent_kafka import Producer
 
 from jobs.dead_letters_replay import ReplayOptions, replay_letters
-from jobs.local_stack import LocalStack, Part
-from jobs.ports import free_port_settings
-from jobs.query import run_query
-from jobs.settings import SETTINGS_FILE_VARIABLE, Settings, load_settings
-from jobs.settings_file import write_settings_file
 from jobs.topic_admin import admin_client, create_topics
 from schemas.records import encode_record
-from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.dead_letter_summary import LetterFilter
-from tests.integration.dying_loader import STEPS
+from tests.integration.loader_bench import PATIENCE_S, WINDOW_ROWS, expected_rows, stop, wait_for
 from tests.loader_input import WindowInput, alert, device_status
 
 pytestmark = pytest.mark.integration
 
 SEED = 7
-PATIENCE_S = 90.0
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    settings = free_port_settings(tmp_path_factory.mktemp("stack"), kafka={"partition_count": 2})
-    with LocalStack(settings, parts=(Part.KAFKA, Part.REGISTRY)) as stack:
-        yield stack
-
-
-@dataclass
-class Bench:
-    """Topics of a test's own, and loaders that load them into a directory of its own."""
-
-    settings: Settings
-    schema_ids: dict
-    processes: list
-
-    def produce(self, topic, records, *, partition=0, transaction=None):
-        values = [encode_record(topic, record, self.schema_ids[topic]) for record in records]
-        self.produce_values(topic, [(b"key", value) for value in values], partition, transaction)
-
-    def produce_values(self, topic, pairs, partition=0, transaction=None):
-        config = {"bootstrap.servers": self.settings.kafka.bootstrap_servers}
-        if transaction is not None:
-            config["transactional.id"] = f"{self.settings.kafka.topic_prefix}{transaction}"
-        producer = Producer(config)
-        if transaction is not None:
-            producer.init_transactions()
-            producer.begin_transaction()
-        name = topic_name(topic, self.settings.kafka.topic_prefix)
-        for key, value in pairs:
-            producer.produce(name, key=key, value=value, partition=partition)
-        assert producer.flush(30) == 0
-        if transaction == "aborted":
-            producer.abort_transaction()
-        elif transaction is not None:
-            producer.commit_transaction()
-
-    def start(self, *argv):
-        environment = os.environ | {SETTINGS_FILE_VARIABLE: str(write_settings_file(self.settings))}
-        process = subprocess.Popen(
-            [sys.executable, "-m", *argv],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def start_loader(self):
-        process = self.start("jobs.loader_service")
-        marker = self.settings.stack.data_dir / "run" / "loader.ready"
-        wait_for(lambda: marker.exists() or process.poll() is not None, "the ready marker")
-        assert process.poll() is None, process.communicate()[0]
-        return process
-
-    def ask(self, sql):
-        return run_query(self.settings, sql).rows()
-
-    def wait_for_rows(self, sql, expected):
-        wait_for(lambda: self.ask(sql) == expected, f"{expected} from {sql}")
-
-
-def wait_for(is_so, what):
-    give_up_at_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < give_up_at_s, f"waited {PATIENCE_S:.0f} s in vain for {what}"
-        time.sleep(0.1)
-
-
-@pytest.fixture
-def bench(stack, tmp_path):
-    prefix = f"test{next(numbers)}."
-    base = stack.settings
-    settings = load_settings(
-        kafka=base.kafka.model_dump() | {"topic_prefix": prefix},
-        registry=base.registry.model_dump(),
-        stack=base.stack.model_dump() | {"data_dir": tmp_path / "data"},
-        loader={"batch_max_age_ms": 200},
-        # The rows are of a fixed month, which gets older.
-        clickhouse={"keep_days": (0, 0, 0), "keep_points_days": 0},
-    )
-    create_topics(settings.kafka)
-    registry = SchemaRegistry(settings.registry.url, settings.registry.timeout_s)
-    with contextlib.closing(registry):
-        bench = Bench(settings, registry.register_all(), [])
-    yield bench
-    for process in bench.processes:
-        process.kill()
-        process.communicate()
-
-
-def stop(process):
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, output
-    return output
-
-
-WINDOW_ROWS = """
-SELECT tenant_id, scope, device_id, metric, deployment_group, model_version, toInt64(window_ms),
-    toUnixTimestamp64Milli(window_start), toInt64(sum(count)), toString(sum(sum_fixed)),
-    toString(sum(sum_sq_fixed)), toInt64(sum(duplicate_count))
-FROM windows
-GROUP BY tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms,
-    window_start
-"""
-
-
-def expected_rows(deltas):
-    return {
-        (
-            *key,
-            window.count,
-            str(window.sum_fixed),
-            str(window.sum_sq_fixed),
-            window.counters["duplicate_count"],
-        )
-        for key, window in deltas.expected.items()
-    }
+STEPS = ("load:insert", "load:inserted", "load:done")
+"""Of those at which `make chaos FAULTS=loader-kills` kills; the rest it does alone."""
 
 
 def test_everything_that_was_committed_is_loaded_once_and_nothing_else(bench):
@@ -219,9 +82,7 @@ def test_a_loader_that_is_killed_in_mid_batch_neither_loses_nor_doubles_a_row(be
     deltas = WindowInput(SEED)
     bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(20)} for _ in range(3)])
     bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(20)} for _ in range(3)], partition=1)
-    dying = bench.start("tests.integration.dying_loader", step)
-    output, _ = dying.communicate(timeout=PATIENCE_S)
-    assert dying.returncode == -signal.SIGKILL, output
+    bench.kill_loader(step)
     bench.produce(Topic.WINDOWS, [{"rows": deltas.deltas(20)}])
     bench.start_loader()
     total = sum(window.count for window in deltas.expected.values())

@@ -3,7 +3,6 @@
 ClickHouse is an HTTP front over the embedded engine (`tests/http_front`), or the engine itself.
 """
 
-import signal
 import time
 from hashlib import sha256
 
@@ -12,21 +11,21 @@ import pytest
 from jobs.clickhouse_settings import clickhouse_address
 from jobs.loader_status import loader_status
 from schemas.records import encode_record
+from schemas.tables import migrations
 from schemas.topics import Topic
 from sinks.clickhouse_endpoint import open_client
+from sinks.migration_writer import migrate
 from tests.http_front.faults import Deed, Fault
 from tests.http_front.running import running_front
-from tests.integration import test_loader
-from tests.integration.dying_loader import SHARE_STEPS
-from tests.integration.test_loader import PATIENCE_S, WINDOW_ROWS, expected_rows, stop, wait_for
+from tests.integration.loader_bench import PATIENCE_S, WINDOW_ROWS, expected_rows, stop, wait_for
 from tests.loader_input import WindowInput, alert
 
 pytestmark = pytest.mark.integration
 
 SEED = 20261122
 STOP_MAX_S = 10.0
-stack, bench = test_loader.stack, test_loader.bench
-"""Fixtures."""
+SHARE_STEPS = ("share:inserted", "share:letter-sent")
+"""Of those at which `make chaos FAULTS=loader-kills` kills; the rest it does alone."""
 
 
 @pytest.fixture
@@ -193,8 +192,9 @@ RULE = "ALTER TABLE alert_events ADD CONSTRAINT rule CHECK severity != 'odd'"
 
 def prepare_with_bad(bench, count=30):
     """Make tables that take no alert of an odd severity, and send some; return those."""
-    stop(bench.start_loader())
-    with open_client(clickhouse_address(bench.settings)) as client:
+    address = clickhouse_address(bench.settings)
+    migrate(address, migrations())
+    with open_client(address) as client:
         client.command(RULE)
     bad = {}
     for partition, offsets in BAD_OFFSETS.items():
@@ -243,9 +243,7 @@ def test_a_loader_that_is_killed_while_it_cuts_a_refused_batch_loses_and_doubles
     bench, step
 ):
     bad = prepare_with_bad(bench)
-    dying = bench.start("tests.integration.dying_loader", step)
-    output, _ = dying.communicate(timeout=PATIENCE_S)
-    assert dying.returncode == -signal.SIGKILL, output
+    bench.kill_loader(step, nth=2)
     bench.start_loader()
     wait_for_all_but_the_bad(bench, bad)
 
@@ -253,8 +251,9 @@ def test_a_loader_that_is_killed_while_it_cuts_a_refused_batch_loses_and_doubles
 def test_a_table_that_refuses_everything_stops_the_loader_before_the_topic_is_drained(
     bench,
 ):
-    stop(bench.start_loader())
-    with open_client(clickhouse_address(bench.settings)) as client:
+    address = clickhouse_address(bench.settings)
+    migrate(address, migrations())
+    with open_client(address) as client:
         client.command("ALTER TABLE alert_events ADD CONSTRAINT none CHECK seq < 0")
     bench.produce(Topic.ALERTS, [alert(f"e{number}") for number in range(200)])
     loader = bench.start_loader()

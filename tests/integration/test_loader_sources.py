@@ -10,12 +10,11 @@ from jobs.load_source import LoadSource
 from jobs.topic_admin import admin_client
 from schemas.records import encode_record
 from schemas.topics import Topic, topic_name
-from tests.integration import test_loader
-from tests.integration.test_loader import SEED, stop, wait_for
+from tests.integration.loader_bench import stop, wait_for
 from tests.loader_input import START_MS, WindowInput
 
 pytestmark = pytest.mark.integration
-stack, bench = test_loader.stack, test_loader.bench
+SEED = 7
 
 POINTS = "SELECT tenant_id, device_id, count() FROM telemetry_points GROUP BY ALL ORDER BY ALL"
 
@@ -49,6 +48,32 @@ def test_points_are_loaded_once_from_the_shared_topic_and_from_those_of_tenants(
     assert bench.ask(POINTS) == [("acme", "d2", 2), ("demo", "d1", 3)]
     # The same point again is a copy, wherever it stands.
     assert bench.ask("SELECT count() FROM v_points") == [(2,)]
+
+
+def test_points_of_a_tenant_are_not_taken_for_loaded_because_those_of_others_are(bench):
+    """The batches of each topic have numbers of their own, and all points lie in one table.
+
+    telemetry        1 done  2 done
+    telemetry.acme                   1 begun ✗ killed: has it landed?
+    """
+    kafka = bench.settings.kafka
+    name = f"{topic_name(Topic.TELEMETRY, kafka.topic_prefix)}.acme"
+    loader = bench.start_loader()
+    for number in (1, 2):
+        bench.produce(Topic.TELEMETRY, [telemetry("demo", "d1", 1)])
+        bench.wait_for_rows(POINTS, [("demo", "d1", number)])
+    stop(loader)
+    admin = admin_client(kafka)
+    admin.create_topics([NewTopic(name, 1)])[name].result(30)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    record = telemetry("acme", "d2", 3)
+    producer.produce(
+        name, encode_record(Topic.TELEMETRY, record, bench.schema_ids[Topic.TELEMETRY])
+    )
+    assert producer.flush(30) == 0
+    bench.kill_loader("load:begun")
+    stop(bench.start_loader())
+    assert bench.ask(POINTS) == [("acme", "d2", 3), ("demo", "d1", 2)]
 
 
 def test_the_source_knows_when_all_that_is_committed_was_read(bench):

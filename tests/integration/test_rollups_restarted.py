@@ -30,7 +30,8 @@ pytestmark = pytest.mark.integration
 SEED = 20260102
 MIGRATIONS_BEFORE = 5
 """Of the release that had no roll-ups."""
-KILL_COUNT = 5
+KILL_COUNT = 2
+"""`make chaos FAULTS=loader-kills` does it more often, in whole loaders."""
 DYING_ROW_COUNT = 600
 
 names = (f"db{number}" for number in itertools.count())
