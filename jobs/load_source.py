@@ -190,10 +190,11 @@ class LoadSource:
         ends = {r.partition: r.last_offset + 1 for r in entry.ranges}
         give_up_at_s = time.monotonic() + READ_AGAIN_TIMEOUT_S
         found: list[Message] = []
-        while not self.has_reached(entry.topic, ends):
+        while left := self._count_before(entry.topic, ends):
             if time.monotonic() > give_up_at_s:
                 raise Unavailable(f"Kafka at {self._address}: batch {entry.token} is not delivered")
-            found += self.poll(500, 0.5).get(entry.topic, [])
+            # A poll for more than there is would wait until its time is over.
+            found += self.poll(min(left, 500), 0.1).get(entry.topic, [])
         return [message for message in found if message.offset < ends[message.partition]]
 
     def is_all_read(self, topic: str) -> bool:
@@ -202,7 +203,11 @@ class LoadSource:
 
     def has_reached(self, topic: str, ends: Mapping[int, int]) -> bool:
         """Say whether every partition of a topic was read up to its end, exclusive."""
-        return all(self._next_offsets[topic][p] >= end for p, end in ends.items())
+        return self._count_before(topic, ends) == 0
+
+    def _count_before(self, topic: str, ends: Mapping[int, int]) -> int:
+        """Return how many offsets are to be read up to the ends, exclusive."""
+        return sum(max(0, end - self._next_offsets[topic][p]) for p, end in ends.items())
 
     def lag(self) -> Positions:
         """Return how many messages are still to be read, by topic and partition."""
