@@ -25,6 +25,7 @@ class Reason(StrEnum):
     IDENTITY_INVALID = "identity_invalid"
     TENANT_MISMATCH = "tenant_mismatch"
     ROW_REFUSED = "row_refused"
+    CONTROL_INVALID = "control_invalid"
 
 
 class FleetpulseError(Exception):

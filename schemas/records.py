@@ -25,6 +25,7 @@ WIRE_HEADER_BYTES = 5
 SCHEMA_FILES = {
     Topic.TELEMETRY: "telemetry_batch",
     Topic.DEVICES: "device_record",
+    Topic.CONTROL: "control_event",
     Topic.WINDOWS: "window_deltas",
     Topic.ALERTS: "alert_event",
     Topic.DEVICE_STATUS: "device_status",
