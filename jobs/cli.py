@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.control_cli import app as control
 from jobs.dead_letters_cli import app as dead_letters
 from jobs.query_cli import query
 from schemas.errors import FleetpulseError, SettingsError
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+app.add_typer(control, name="control")
 app.add_typer(dead_letters, name="dead-letters")
 
 

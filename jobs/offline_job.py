@@ -1,8 +1,9 @@
-"""Who is silent: telemetry and the device registry in, alerts and device statuses out, at once.
+"""Who is silent: telemetry, the device registry and what operators say in, alerts out, at once.
 
     telemetry -> decode block -> split by shard ─┐
                                                  ├─> liveness per shard -> fleet -> alerts,
     devices   -> decode block -> split by shard ─┤   (keyed state)     (one key)  device-status
+    control   -> decode block -> to each shard  ─┤
                                                  └─> what cannot be decoded ───> dead-letters
 
 The sink is at-least-once: an alert does not wait for a checkpoint, and an event that is repeated
@@ -55,14 +56,16 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     policy = offline_policy(settings.offline)
     telemetry = _blocks(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
     registry = _blocks(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
-    contacts, devices = _split(telemetry, "split-contacts"), _split(registry, "split-devices")
+    control = _blocks(tables, settings, Topic.CONTROL, BlockUse.CONTROLS)
+    contacts = _split(telemetry, "split-contacts")
+    quiet = _split(registry, "split-devices").union(_split(control, "split-controls"))
     dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
-    # Telemetry that cannot be decoded is the aggregate job's to report: here only device records.
-    letters = devices.flat_map(
+    # Telemetry that cannot be decoded is the aggregate job's to report: here only the quiet topics.
+    letters = quiet.flat_map(
         SendLetters(dead_letters_topic, JOB_NAME), output_type=result_type()
     ).uid("send-letters")
     rows = (
-        devices.filter(is_for_shards)
+        quiet.filter(is_for_shards)
         .union(contacts)
         .key_by(lambda element: element[0], key_type=Types.INT())
         .process(WatchShards(policy), output_type=transition_type())
@@ -77,7 +80,7 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
     names = [name for name, _ in topics.values()] + [dead_letters_topic]
     create_result_topics(tables, settings.kafka.bootstrap_servers, names)
-    hold_blocks([telemetry, registry], settings.flink.block_max_age_ms)
+    hold_blocks([telemetry, registry, control], settings.flink.block_max_age_ms)
     return pinned_insert(tables, insert_sql("results"), "write-results")
 
 

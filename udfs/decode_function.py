@@ -22,6 +22,7 @@ from schemas.codec import SchemaOfId
 from schemas.dead_letter import Headers
 from schemas.errors import Unavailable
 from schemas.registry import SchemaRegistry
+from udfs.control_blocks import control_sections
 from udfs.device_blocks import device_sections
 from udfs.shards import Section, pack_sections
 from udfs.telemetry_blocks import (
@@ -45,6 +46,7 @@ class BlockUse(StrEnum):
     BATCHES = "batches"
     CONTACTS = "contacts"
     DEVICES = "devices"
+    CONTROLS = "controls"
 
 
 class DecodeBlock(ScalarFunction):
@@ -93,6 +95,8 @@ class DecodeBlock(ScalarFunction):
         assert self.schema_of_id is not None, "Flink calls open first"
         if self.use is BlockUse.DEVICES:
             return device_sections(raw, self.schema_of_id, self.shard_count)
+        if self.use is BlockUse.CONTROLS:
+            return control_sections(raw, self.schema_of_id, self.shard_count)
         decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
         if self.use is BlockUse.CONTACTS:
             return contact_sections(raw, decoded, self.shard_count)

@@ -37,7 +37,7 @@ class WatchShards(KeyedProcessFunction):
         self.shards = {}
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, bytes]]:  # noqa: ARG002 - Flink's
-        """Apply one section of a block, of contacts and clocks or of device records."""
+        """Apply one section of a block, of contacts and clocks, devices or controls."""
         shard, payload = value[0], bytes(value[2])
         block = LivenessBlock(**unpack_frames(payload))
         step = on_block(self._state(shard), block, self.policy)

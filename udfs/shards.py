@@ -28,6 +28,7 @@ class SectionKind(IntEnum):
     DEVICES = 3
     DEAD_LETTERS = 4
     ACCOUNT = 5
+    CONTROLS = 6
 
 
 @dataclass(frozen=True)

