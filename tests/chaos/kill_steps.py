@@ -43,7 +43,7 @@ GROUPS = (
     Group("before an insert", ("load:insert",), 6, max_nth=5),
     Group("within an insert, at any instant", ("load:inserting*",), 24, max_nth=5),
     Group("after an insert", ("load:inserted",), 8, max_nth=5),
-    Group("after an insert; a part is lost, not its token", ("load:inserted!",), 6, max_nth=5),
+    Group("after an insert; a part is lost, not its token", ("load:inserted!",), 6),
     Group("before done", ("load:finish",), 6),
     Group("after done", ("load:done",), 6),
     Group("recovery: ledger read", ("load:begun", "recover:ledger-read"), 3),
