@@ -71,7 +71,7 @@ bench: setup ## decode speed, then freshness of the whole engine at 1 M points a
 	$(BIN)/python -m benchmarks.measure_codec --out benchmarks/out/codec.json
 	$(BIN)/python -m benchmarks.measure_freshness --out benchmarks/out/freshness.json
 
-chaos: setup ## kill parts of a running engine, compare every row; FAULTS=worker SEED=7, else all
+chaos: setup ## kill parts of a running engine, compare every row; FAULTS=loader-kills SEED=7, else all
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
 clean: ## end the local stack, remove its data and all caches of tools; .venv stays
