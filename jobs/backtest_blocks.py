@@ -1,5 +1,6 @@
 """From lines of a backtest's log to the blocks that the liveness logic takes."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from jobs.backtest_log import LineType, LogLine, parse_time_ms
+from schemas.control import control_fields, parse_control
+from schemas.control_records import CONTROL_SCHEMA
 from udfs.liveness import (
     CONTACT_SCHEMA,
     DEVICE_CHANGE_SCHEMA,
@@ -73,8 +76,9 @@ class BlockWriter:
         clocks = partition_stretches(log, self._blind_after_ms)
         contacts = self._sharded(_contacts([record.line for record in records], log))
         devices = self._sharded(_devices([numbered.line for numbered in lines]))
+        controls = _controls([numbered.line for numbered in lines])
         return [
-            LivenessBlock(contacts[shard], clocks, devices[shard])
+            LivenessBlock(contacts[shard], clocks, devices[shard], controls)
             for shard in range(self._shard_count)
         ]
 
@@ -108,6 +112,19 @@ def _contact_fields(fields: dict[str, Any]) -> dict[str, Any]:
         "newest_point_ms": max(times_ms, default=None),
         "is_via_gateway": any(word in TRUE_WORDS for word in words),
     }
+
+
+def _controls(lines: list[LogLine]) -> pl.DataFrame:
+    said = [line for line in lines if line.type is LineType.CONTROL]
+    rows = [
+        {
+            "append_time_ms": line.at_ms,
+            "offset": offset,
+            "event": json.dumps(control_fields(parse_control(line.fields["event"]))),
+        }
+        for offset, line in enumerate(said)
+    ]
+    return pl.DataFrame(rows, schema=CONTROL_SCHEMA)
 
 
 def _devices(lines: list[LogLine]) -> pl.DataFrame:

@@ -4,6 +4,7 @@
      "points":[…]}
     {"at":…,"type":"tick","partition":0}
     {"at":…,"type":"device","record":{…}}     a null record is a tombstone: tenant_id, device_id
+    {"at":…,"type":"control","event":{…}}     what an operator says, see `schemas/control.py`
     {"at":…,"type":"engine","event":"stop"|"start"}
     {"type":"blind","partition":0|"all","from":…,"until":…}
 
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from schemas.control import ControlRefused, parse_control
 from schemas.errors import SettingsError
 from schemas.instants import parse_instant_ms
 
@@ -31,6 +33,7 @@ class LineType(StrEnum):
     CONTACT = "contact"
     TICK = "tick"
     DEVICE = "device"
+    CONTROL = "control"
     ENGINE = "engine"
     BLIND = "blind"
 
@@ -129,7 +132,7 @@ def parse_line(text: bytes) -> LogLine | BlindSpan:
     except orjson.JSONDecodeError as error:
         raise LineError("one JSON object a line") from error
     if not isinstance(fields, dict) or fields.get("type") not in list(LineType):
-        raise LineError(f'"type" one of {", ".join(LineType)} (control is not supported yet)')
+        raise LineError(f'"type" one of {", ".join(LineType)}')
     kind = LineType(fields["type"])
     if kind is LineType.BLIND:
         partition = fields.get("partition", "all")
@@ -152,6 +155,11 @@ def _check_fields(kind: LineType, fields: dict[str, Any]) -> None:
                 raise LineError(f'"{name}", a string')
     if kind is LineType.CONTACT and "/" in fields["tenant_id"]:
         raise LineError('"tenant_id" without "/"')
+    if kind is LineType.CONTROL:
+        try:
+            parse_control(fields.get("event"))
+        except ControlRefused as error:
+            raise LineError(f'"event" with {error}') from error
     if kind is LineType.ENGINE and fields.get("event") not in ("stop", "start"):
         raise LineError('"event" one of stop, start')
 

@@ -65,6 +65,16 @@ class AlertLog:
             self.add(time_ms, LineType.CONTACT, partition, said)
         return self
 
+    def control(self, when: str, kind: str, **fields: Any) -> "AlertLog":
+        """Let an operator say something; `scope` is the tenant's when none is given."""
+        event = {"type": kind, **fields}
+        if kind != "ack":
+            event["scope"] = {"tenant_id": TENANT} | event.get("scope", {})
+        for name in ("from", "until", "expected_back"):
+            if name in event:
+                event[name] = at(event[name])
+        return self.add(at(when), LineType.CONTROL, 0, {"event": event})
+
     def tick(self, *whens: str, partition: int = 0) -> "AlertLog":
         """Write clock ticks by hand."""
         for when in whens:

@@ -36,6 +36,7 @@ class Rule(StrEnum):
     MONITOR_GAP = "monitor-gap"
     UNREGISTERED_DEVICE = "unregistered-device"
     COMMISSIONING_OVERDUE = "commissioning-overdue"
+    THRESHOLD = "threshold"
 
 
 class Status(StrEnum):
@@ -157,14 +158,18 @@ def device_severity(stage: int) -> Severity:
     return Severity.CRITICAL if stage == Stage.CRITICAL else Severity.WARNING
 
 
-def device_record(row: Transition, notice: Notice) -> AlertRecord:
+def device_episode(row: Transition) -> Episode:
+    """Return the episode of a device's silence."""
+    subject = f"device/{row['device_id']}"
+    return Episode(row["tenant_id"], Rule.DEVICE_OFFLINE, subject, row["start_ms"])
+
+
+def device_record(row: Transition, notice: Notice, *, is_acked: bool = False) -> AlertRecord:
     """Return the event of a device that fell silent, stayed so, came back or left (C2, C4)."""
     has_ended = row["kind"] in (Kind.RESOLVED, Kind.REMOVED)
     severity = device_severity(row["stage"])
     head = Head(
-        Episode(
-            row["tenant_id"], Rule.DEVICE_OFFLINE, f"device/{row['device_id']}", row["start_ms"]
-        ),
+        device_episode(row),
         row["seq"],
         Status.RESOLVED if has_ended else Status.FIRING,
         severity,
@@ -173,7 +178,8 @@ def device_record(row: Transition, notice: Notice) -> AlertRecord:
     )
     end_ms = row["ends_ms"] if has_ended else row["time_ms"]
     silence_s = (end_ms - row["start_ms"]) / 1000
-    previous = severity if has_ended else Severity.WARNING if row["seq"] > 1 else None
+    has_stood = has_ended or row["kind"] == Kind.MUTE_ENDED
+    previous = severity if has_stood else Severity.WARNING if row["seq"] > 1 else None
     return alert_record(
         head,
         notice,
@@ -185,6 +191,7 @@ def device_record(row: Transition, notice: Notice) -> AlertRecord:
         silence_s=silence_s,
         threshold_s=row["threshold_ms"] / 1000,
         reason=row["reason"],
+        acked=is_acked,
         blind_seconds=row["blind_ms"] / 1000,
         labels=_labels(row, Rule.DEVICE_OFFLINE),
         summary=_device_summary(row, silence_s),

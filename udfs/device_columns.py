@@ -37,6 +37,7 @@ DEVICE_ROW = np.dtype(
         ("partition", "i2"),
         ("stage", "u1"),
         ("flags", "u1"),
+        ("extra_seq", "u1"),  # transitions of the open episode beside the ladder's
     ],
     align=True,
 )
@@ -45,6 +46,8 @@ assert DEVICE_ROW.itemsize <= ROW_MAX_BYTES, "the contract of state a device"
 
 STORED_ROW = np.dtype([(name, DEVICE_ROW[name].str) for name in DEVICE_ROW.names or ()])
 """The same fields without padding, little-endian: how a row lies in the state's bytes."""
+STORED_ROW_V1 = np.dtype([(name, STORED_ROW[name].str) for name in (STORED_ROW.names or ())[:-1]])
+"""As the first layout of the state had them."""
 ID_END = "\0"
 
 
@@ -66,6 +69,8 @@ class Flag(IntFlag):
     EXPECTED = 16  # the registry calls it active, and it was not seen since a cold start
     HUSHED = 32  # turned critical in maintenance: nobody was told of that severity
     COMMISSIONING_TOLD = 64
+    PLANNED = 128  # in a maintenance that operators planned
+    HIDDEN = MAINTENANCE | PLANNED
 
 
 @dataclass(frozen=True)
@@ -219,9 +224,15 @@ class DeviceColumns:
         return self._key_bytes
 
     @classmethod
-    def from_parts(cls, frames: dict[str, pl.DataFrame], meta: dict[str, Any]) -> "DeviceColumns":
-        """Return what `to_parts` wrote."""
-        rows = np.frombuffer(_from_column(frames["rows"]), STORED_ROW).astype(DEVICE_ROW)
+    def from_parts(
+        cls, frames: dict[str, pl.DataFrame], meta: dict[str, Any], version: int
+    ) -> "DeviceColumns":
+        """Return what `to_parts` wrote, in this or the first layout."""
+        layout = STORED_ROW_V1 if version == 1 else STORED_ROW
+        stored = np.frombuffer(_from_column(frames["rows"]), layout)
+        rows = np.zeros(len(stored), DEVICE_ROW)
+        for name in layout.names or ():
+            rows[name] = stored[name]
         keys = _from_column(frames["keys"]).decode().split(ID_END)[:-1]
         claims = LabelPool.from_values(Claim, meta["claims"])
         twins = LabelPool.from_values(Twin, meta["twins"])
@@ -255,7 +266,7 @@ def set_flag(rows: Rows, flag: Flag, chosen: Bools) -> None:
 def is_monitored(rows: Rows) -> Bools:
     """Return which rows count in N (C5): registered, seen or found missing, not in maintenance."""
     known = has_flag(rows, Flag.REGISTERED)
-    known &= ~has_flag(rows, Flag.MAINTENANCE)
+    known &= ~has_flag(rows, Flag.HIDDEN)
     return known & (has_flag(rows, Flag.SEEN) | is_open(rows))
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from schemas.control import Goodbye, Maintenance, Mute
 from udfs.contact_dedup import take_duplicates
 from udfs.contacts import Contacts
+from udfs.control_book import ControlBook, covered
 from udfs.device_columns import (
     NOT_YET_MS,
     DeviceColumns,
@@ -14,6 +16,7 @@ from udfs.device_columns import (
     has_flag,
     is_monitored,
     is_open,
+    set_flag,
 )
 from udfs.ladder import climb
 from udfs.offline_policy import DAY_MS, OfflinePolicy
@@ -25,8 +28,10 @@ from udfs.partition_clocks import (
     graces_by_partition,
     homeless_blind_ms,
 )
-from udfs.registry_changes import change_devices
+from udfs.registry_changes import change_devices, excuse_hidden
 from udfs.transitions import Kind, TransitionLog
+
+EXTRA_SEQ_MAX = 255
 
 
 @dataclass
@@ -44,6 +49,7 @@ class DeviceMoves:
     """
     log: TransitionLog = field(default_factory=TransitionLog)
     unknown_count: int = 0
+    book: ControlBook = field(default_factory=ControlBook)
 
     def take_contacts(self, contacts: Contacts) -> None:
         """Hear devices, at most one contact each."""
@@ -95,6 +101,8 @@ class DeviceMoves:
         rows = self.devices.rows[index]
         self.climb(index, rows, time_ms, None)
         after = change_devices(rows, changes, time_ms, self.start_ms or 0)
+        self.look_at_plans(index, after, told_ms)
+        excuse_hidden(rows, after, time_ms)
         excused_ms = homeless_blind_ms(self.partitions)
         is_awaited = has_flag(after, Flag.EXPECTED)
         after["excused_ms"] = np.where(is_awaited, excused_ms, after["excused_ms"])
@@ -103,14 +111,83 @@ class DeviceMoves:
         gone[0]["excused_ms"] += (told_ms - time_ms)[is_removed]
         ends_ms = told_ms[is_removed]
         self.log.add(Kind.REMOVED, index[is_removed], gone, ends_ms, ends_ms)
-        was_hidden = has_flag(rows, Flag.MAINTENANCE)
-        moved = (was_hidden != changes["is_in_maintenance"]) | (
-            is_monitored(rows) != is_monitored(after)
-        )
-        moved &= ~changes["is_removed"]
-        self.log.add(Kind.REGISTERED, index[moved], (rows[moved], after[moved]), told_ms[moved])
+        self._tell_moved(index, (rows, after), told_ms, ~changes["is_removed"])
         self.climb(index, after, time_ms, told_ms)
         self.devices.rows[index] = after
+
+    def look(self, index: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
+        """Let planned maintenance begin or end for devices; arguments as for `change`."""
+        rows = self.devices.rows[index]
+        self.climb(index, rows, time_ms, None)
+        after = rows.copy()
+        self.look_at_plans(index, after, told_ms)
+        excuse_hidden(rows, after, time_ms)
+        self._tell_moved(index, (rows, after), told_ms, np.ones(len(index), np.bool_))
+        self.climb(index, after, time_ms, told_ms)
+        self.devices.rows[index] = after
+
+    def look_at_plans(self, index: Int64s, after: Rows, told_ms: Int64s) -> None:
+        """Set in device rows whether a planned maintenance acts at an instant, in place."""
+        is_planned = np.zeros(len(index), np.bool_)
+        for planned in self.book.of_kind(Maintenance):
+            is_planned |= planned.is_active(told_ms) & covered(
+                planned.event.scope, self.devices, index, after
+            )
+        set_flag(after, Flag.PLANNED, is_planned & has_flag(after, Flag.REGISTERED | Flag.SEEN))
+
+    def end_mutes(self, index: Int64s, at_ms: Int64s, told_ms: Int64s) -> None:
+        """Tell of open episodes whose mute is over, unless another one goes on (C13).
+
+        Args:
+            index: row numbers of devices.
+            at_ms: when some mute was to end; it may have been replaced.
+            told_ms: instant at which that takes place.
+        """
+        rows = self.devices.rows[index]
+        is_over, is_muted = np.zeros((2, len(index)), np.bool_)
+        for planned in self.book.of_kind(Mute):
+            is_here = covered(planned.event.scope, self.devices, index, rows)
+            is_over |= is_here & (at_ms == planned.end_ms)
+            # Told late, it may be muted again; then that mute's end tells it.
+            for instant_ms in (at_ms, told_ms):
+                is_muted |= is_here & planned.is_active(instant_ms)
+        chosen = is_over & ~is_muted & is_open(rows)
+        after = rows.copy()
+        after["extra_seq"] += chosen & (rows["extra_seq"] < EXTRA_SEQ_MAX)
+        change = rows[chosen], after[chosen]
+        self.log.add(Kind.MUTE_ENDED, index[chosen], change, told_ms[chosen])
+        self.devices.rows[index] = after
+
+    def say_goodbye(self, index: Int64s, at_ms: Int64s) -> None:
+        """Excuse the silence of devices that left on purpose until they are expected back.
+
+        When they are expected, what else was excused meanwhile is taken away again.
+
+        Args:
+            index: row numbers of devices.
+            at_ms: when some goodbye was said, or its devices are expected.
+        """
+        rows = self.devices.rows[index]
+        for planned in self.book.of_kind(Goodbye):
+            is_here = covered(planned.event.scope, self.devices, index, rows)
+            is_here &= has_flag(rows, Flag.SEEN) & ~is_open(rows)
+            is_here &= rows["last_seen_ms"] <= planned.begin_ms
+            away_ms = planned.end_ms - rows["last_seen_ms"]
+            longest_ms = np.maximum(rows["excused_ms"], away_ms)
+            has_left, is_back = at_ms == planned.begin_ms, at_ms == planned.end_ms
+            rows["excused_ms"] = np.select(
+                [is_here & is_back, is_here & has_left], [away_ms, longest_ms], rows["excused_ms"]
+            )
+        self.devices.rows[index] = rows
+
+    def _tell_moved(
+        self, index: Int64s, change: tuple[Rows, Rows], told_ms: Int64s, chosen: Bools
+    ) -> None:
+        rows, after = change
+        moved = has_flag(rows, Flag.HIDDEN) != has_flag(after, Flag.HIDDEN)
+        moved |= is_monitored(rows) != is_monitored(after)
+        moved &= chosen
+        self.log.add(Kind.REGISTERED, index[moved], (rows[moved], after[moved]), told_ms[moved])
 
     def climb(self, index: Int64s, rows: Rows, limit_ms: Int64s, floor_ms: Int64s | None) -> None:
         """Move devices up the ladder below `limit_ms`; `rows` are changed in place."""
@@ -130,6 +207,12 @@ class DeviceMoves:
         ):
             time_ms = np.maximum(rows[instant], floor)[chosen]
             self.log.add(kind, index[chosen], (change[0][chosen], change[1][chosen]), time_ms)
+
+    def climb_up_to(self, index: Int64s, time_ms: Int64s) -> None:
+        """Move some devices up the ladder below an instant."""
+        rows = self.devices.rows[index]
+        self.climb(index, rows, time_ms, None)
+        self.devices.rows[index] = rows
 
     def climb_where_due(self, limit_ms: Int64s) -> None:
         """Move every device up the ladder below its partition's limit."""
@@ -165,6 +248,7 @@ def _heard(rows: Rows, seen_ms: Int64s) -> Rows:
     heard["last_seen_ms"] = seen_ms
     heard["excused_ms"] = 0
     heard["starts_ms"] = heard["escalated_ms"] = NOT_YET_MS
+    heard["extra_seq"] = 0
     heard["stage"] = Stage.NONE
     heard["flags"] &= ~np.uint8(Flag.EXPECTED | Flag.HUSHED)
     heard["flags"] |= np.uint8(Flag.SEEN)

@@ -8,33 +8,34 @@ A row waits until the clock of every shard has passed it. So counters, the emerg
 what each event says depend on the log alone: not on shards, blocks or restarts.
 """
 
-from dataclasses import asdict, dataclass, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
+from schemas.control import Ack, Mute, parse_control
 from udfs.alerts import (
     AlertRecord,
-    Notice,
     Transition,
+    device_episode,
     device_record,
-    device_severity,
     info_record,
     partition_record,
 )
-from udfs.device_columns import Stage
-from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.device_status import StatusRecord, status_record
+from udfs.hushes import Hushes, Subject
+from udfs.notices import device_notice
+from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.tenant_fleet import LAST_OF_INSTANT, Emergency, Moment, TenantFleet
 from udfs.transitions import Cause, Kind, no_transitions
 from udfs.waiting_rows import take_ripe
 
-STATE_VERSION = 1
-MAINTENANCE = "maintenance"
-
-StatusRecord = dict[str, Any]
-"""A record of `schemas/avro/device_status.avsc`; times are UTC ms."""
+STATE_VERSION = 2
+FIRST_VERSION = 1
+"""Without what operators silence."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class FleetState:
         waiting: rows of `TRANSITION_SCHEMA` that some shard's clock has not passed.
         tenants: counters by tenant.
         hold_until_ms: while the input lags, nothing leaves before the clocks have passed this.
+        hushes: what operators silence.
     """
 
     clocks_ms: tuple[int, ...]
     waiting: pl.DataFrame
     tenants: dict[str, TenantFleet]
     hold_until_ms: int | None = None
+    hushes: Hushes = field(default_factory=Hushes)
 
     @classmethod
     def empty(cls, shard_count: int) -> "FleetState":
@@ -64,6 +67,7 @@ class FleetState:
             "clocks_ms": self.clocks_ms,
             "tenants": [asdict(tenant) for tenant in self.tenants.values()],
             "hold_until_ms": self.hold_until_ms,
+            "hushes": self.hushes.to_values(),
         }
         return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
 
@@ -75,7 +79,7 @@ class FleetState:
             StateLayoutError: a version that this release cannot restore.
         """
         state = unpack_state(packed)
-        if state.version != STATE_VERSION:
+        if state.version not in (FIRST_VERSION, STATE_VERSION):
             raise StateLayoutError(f"fleet state of version {state.version}")
         tenants = [_restored_tenant(stored) for stored in state.meta["tenants"]]
         return cls(
@@ -83,6 +87,7 @@ class FleetState:
             state.frames["waiting"],
             {tenant.tenant_id: tenant for tenant in tenants},
             state.meta["hold_until_ms"],
+            Hushes.from_values(state.meta.get("hushes", Hushes().to_values())),
         )
 
 
@@ -127,13 +132,13 @@ def on_transitions(
     if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
     ripe, waiting = take_ripe(waiting, low_ms)
-    account = _Account(dict(state.tenants), policy)
+    account = _Account(dict(state.tenants), state.hushes, min(state.clocks_ms), policy)
     for row in ripe.iter_rows(named=True):
         account.take(row)
-    account.end_waits(below_ms=low_ms, input_clock_ms=low_ms)
+    account.pass_time(below_ms=low_ms, input_clock_ms=low_ms)
     if held_ms is not None:
         hush_pairs(account.events, held_ms)
-    after = FleetState(tuple(clocks), waiting, account.tenants)
+    after = FleetState(tuple(clocks), waiting, account.tenants, hushes=account.hushes)
     return FleetStep(after, account.events, account.statuses)
 
 
@@ -149,17 +154,24 @@ def hush_pairs(events: list[AlertRecord], held_ms: int) -> None:
 class _Account:
     """Applies rows in order to the tenants' fleets and collects what follows."""
 
-    def __init__(self, tenants: dict[str, TenantFleet], policy: OfflinePolicy) -> None:
+    def __init__(
+        self, tenants: dict[str, TenantFleet], hushes: Hushes, done_ms: int, policy: OfflinePolicy
+    ) -> None:
         self.tenants = tenants
+        self.hushes = hushes
         self.policy = policy
+        self._done_ms = done_ms
         self.events: list[AlertRecord] = []
         self.statuses: list[StatusRecord] = []
         self._clearing = {id_ for id_, t in tenants.items() if t.clear_since_ms is not None}
 
     def take(self, row: Transition) -> None:
         """Apply one row."""
-        if self._clearing:
-            self.end_waits(row["time_ms"], row["input_clock_ms"])
+        if self._clearing or self.hushes.mutes:
+            self.pass_time(row["time_ms"], row["input_clock_ms"])
+        if row["kind"] == Kind.CONTROL:
+            self._obey(row)
+            return
         if row["kind"] in (Kind.BLIND, Kind.HEARD, Kind.GAP):
             self.events.append(partition_record(row, self.policy))
             return
@@ -168,13 +180,52 @@ class _Account:
             return
         tenant = self.tenants.get(row["tenant_id"]) or TenantFleet(row["tenant_id"])
         if row["seq"] > 0:
-            self.events.append(device_record(row, _notice(tenant, row, self.policy)))
+            self._tell(tenant, row)
+        if row["kind"] == Kind.MUTE_ENDED:
+            return
         status = status_record(row)
         if status is not None:
             self.statuses.append(status)
         self._count(tenant, row)
 
-    def end_waits(self, below_ms: int, input_clock_ms: int) -> None:
+    def _obey(self, row: Transition) -> None:
+        """Remember what an operator said."""
+        event = parse_control(json.loads(row["reason"]))
+        if isinstance(event, Mute):
+            self.hushes = self.hushes.with_mute(event, row["time_ms"])
+        elif isinstance(event, Ack):
+            self.hushes = self.hushes.with_ack(event, row["time_ms"])
+
+    def _tell(self, tenant: TenantFleet, row: Transition) -> None:
+        notice = device_notice(tenant, self.hushes, row, self.policy)
+        episode_id = device_episode(row).id if self.hushes.acks else ""
+        is_acked = self.hushes.is_acked(episode_id, row["time_ms"])
+        self.events.append(device_record(row, notice, is_acked=is_acked))
+        if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
+            self.hushes = self.hushes.without_ack(episode_id)
+
+    def pass_time(self, below_ms: int, input_clock_ms: int) -> None:
+        """Do what time alone brings about before an instant, in order."""
+        if self.hushes.mutes:
+            self._end_mutes(below_ms, input_clock_ms)
+        if self._clearing:
+            self._end_waits(below_ms, input_clock_ms)
+        self._done_ms = max(self._done_ms, below_ms)
+
+    def _end_mutes(self, below_ms: int, input_clock_ms: int) -> None:
+        """Tell of emergencies whose mute ended before an instant and after those that passed."""
+        for tenant_id in sorted(id_ for id_, t in self.tenants.items() if t.emergency is not None):
+            ends = self.hushes.mute_ends(Subject(tenant_id), self._done_ms - 1, below_ms)
+            for end_ms in ends:
+                self._end_waits(end_ms, input_clock_ms)
+                tenant = self.tenants[tenant_id]
+                if tenant.emergency is not None and tenant.emergency.start_ms < end_ms:
+                    clock_ms = min(input_clock_ms, below_ms)
+                    tenant, event = tenant.unmuted(end_ms, clock_ms, self.policy)
+                    self.events.append(event)
+                    self._keep(tenant)
+
+    def _end_waits(self, below_ms: int, input_clock_ms: int) -> None:
         """End the emergencies that stayed clear long enough before an instant."""
         hold_ms = self.policy.resolve_hold_ms
         waits = [((self.tenants[id_].clear_since_ms or 0) + hold_ms, id_) for id_ in self._clearing]
@@ -193,7 +244,10 @@ class _Account:
         # A change of the registry alone never fires: only a device that falls silent does.
         is_rise = row["kind"] == Kind.WARNING and row["offline_delta"] > 0
         if tenant.emergency is None and is_rise and tenant.is_emergency_reached(self.policy):
-            tenant, event = tenant.with_emergency(moment, row["input_clock_ms"], self.policy)
+            is_muted = self.hushes.is_muted(Subject(tenant.tenant_id), moment[0])
+            tenant, event = tenant.with_emergency(
+                moment, row["input_clock_ms"], self.policy, is_muted=is_muted
+            )
             self.events.append(event)
         self._keep(tenant.watched_clear(row["time_ms"], self.policy))
 
@@ -212,74 +266,6 @@ class _Account:
             self._clearing.add(tenant.tenant_id)
 
 
-def _notice(tenant: TenantFleet, row: Transition, policy: OfflinePolicy) -> Notice:
-    """Return whether a device's event is told: firings by what fires now, ends by what was told."""
-    if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
-        return _end_notice(tenant, row, policy)
-    channels = policy.channels_of(device_severity(row["stage"]))
-    suppressed_by = [tenant.emergency.event_id] if tenant.emergency is not None else []
-    if row["is_in_maintenance"]:
-        suppressed_by.append(MAINTENANCE)
-    return Notice(not suppressed_by, channels, tuple(suppressed_by))
-
-
-def _end_notice(tenant: TenantFleet, row: Transition, policy: OfflinePolicy) -> Notice:
-    """Return the notice of an end: each channel that got the firing gets it, no other (C6)."""
-    rungs = [(Severity.WARNING, row["starts_ms"])]
-    if row["stage"] == Stage.CRITICAL:
-        rungs.append((Severity.CRITICAL, row["escalated_ms"]))
-    told: list[str] = []
-    silent: list[str] = []
-    suppressed_by: list[str] = []
-    for severity, instant_ms in rungs:
-        cause = tenant.covering((instant_ms, row["device_id"]))
-        is_hushed = severity is Severity.CRITICAL and row["is_hushed"]
-        if cause is None and not is_hushed:
-            told += policy.channels_of(severity)
-            continue
-        silent += policy.channels_of(severity)
-        suppressed_by += [cause.event_id] if cause is not None else []
-        suppressed_by += [MAINTENANCE] if is_hushed else []
-    if told:
-        return Notice(is_told=True, channels=tuple(dict.fromkeys(told)))
-    return Notice(
-        is_told=False,
-        channels=tuple(dict.fromkeys(silent)),
-        suppressed_by=tuple(dict.fromkeys(suppressed_by)),
-    )
-
-
-def status_record(row: Transition) -> StatusRecord | None:
-    """Return the live twin of a device after a row; None for a device that was never there."""
-    is_unknown = row["last_seen_ms"] is None and row["stage"] == Stage.NONE
-    if is_unknown and row["kind"] == Kind.REGISTERED:
-        return None
-    has_ended = row["kind"] == Kind.RESOLVED
-    last_seen_ms = row["ends_ms"] if has_ended else row["last_seen_ms"]
-    return {
-        "tenant_id": row["tenant_id"],
-        "device_id": row["device_id"],
-        "status": _status(row),
-        "status_since": row["time_ms"],
-        "last_seen": row["start_ms"] if last_seen_ms is None else last_seen_ms,
-        "hardware_revision": row["hardware_revision"],
-        "firmware_version": row["firmware_version"],
-        "model_version": row["model_version"],
-        "deployment_group": row["deployment_group"],
-        "site": row["site"],
-    }
-
-
-def _status(row: Transition) -> str:
-    if row["kind"] == Kind.REMOVED:
-        return "decommissioned"
-    if row["is_in_maintenance"]:
-        return MAINTENANCE
-    if row["kind"] == Kind.RESOLVED or row["stage"] == Stage.NONE:
-        return "online"
-    return device_severity(row["stage"]).value
-
-
 def _restored_tenant(stored: dict[str, Any]) -> TenantFleet:
     emergency = stored["emergency"]
     return TenantFleet(
@@ -296,5 +282,9 @@ def _restored_emergency(stored: dict[str, Any]) -> Emergency:
     begun_ms, begun_by = stored["begun"]
     ended = stored["ended"]
     return Emergency(
-        (begun_ms, begun_by), stored["event_id"], ended=None if ended is None else tuple(ended)
+        (begun_ms, begun_by),
+        stored["event_id"],
+        ended=None if ended is None else tuple(ended),
+        seq=stored.get("seq", 1),
+        is_told=stored.get("is_told", True),
     )

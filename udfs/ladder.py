@@ -66,7 +66,7 @@ def climb(
     watched = is_watched(rows, policy)
     due = due_ms(rows, interval_ms, policy)
     warning = warning_due(due, grace_ms, policy)
-    in_maintenance = has_flag(rows, Flag.MAINTENANCE)
+    in_maintenance = has_flag(rows, Flag.HIDDEN)
     is_warned = watched & ~in_maintenance & (rows["stage"] == Stage.NONE) & (warning < limit_ms)
     rows["starts_ms"] = np.where(is_warned, warning, rows["starts_ms"])
     rows["stage"] = np.where(is_warned, Stage.WARNING, rows["stage"])

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from schemas.control_records import no_controls
+from udfs.control_book import ControlBook
 from udfs.device_columns import DeviceColumns
 from udfs.liveness_step import ShardStep
 from udfs.offline_policy import OfflinePolicy
@@ -28,11 +30,14 @@ from udfs.partition_clocks import (
     Rows,
     empty_partitions,
     low_clock_ms,
+    slowest_ms,
 )
 from udfs.registry_changes import PendingChanges
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+FIRST_VERSION = 1
+"""Without what operators plan."""
 
 CONTACT_SCHEMA: dict[str, Any] = {
     "tenant_id": pl.String,
@@ -87,11 +92,13 @@ class LivenessBlock:
         contacts: `CONTACT_SCHEMA`; those of the shard's devices alone.
         clocks: `STRETCH_SCHEMA`; of all records, so that every shard sees every clock.
         devices: `DEVICE_CHANGE_SCHEMA`; records of the registry for the shard's devices.
+        controls: `CONTROL_SCHEMA`; what operators said, to every shard.
     """
 
     contacts: pl.DataFrame = field(default_factory=no_contacts)
     clocks: pl.DataFrame = field(default_factory=no_clocks)
     devices: pl.DataFrame = field(default_factory=no_device_changes)
+    controls: pl.DataFrame = field(default_factory=no_controls)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,9 @@ class LivenessShard:
         partitions: `PARTITION_ROW` by partition.
         pending: registry changes that the input clock has not reached.
         start_ms: append time of the first record ever read, None before it.
-        is_speaker: whether this shard tells of silent partitions; all shards see them.
+        is_speaker: whether this shard tells of silent partitions and of what operators said; all
+            shards see both.
+        book: what operators planned.
     """
 
     devices: DeviceColumns
@@ -111,6 +120,7 @@ class LivenessShard:
     pending: PendingChanges
     start_ms: int | None
     is_speaker: bool
+    book: ControlBook = field(default_factory=ControlBook)
 
     @classmethod
     def empty(cls, shard: int) -> "LivenessShard":
@@ -128,6 +138,7 @@ class LivenessShard:
             "pending": self.pending.to_values(),
             "start_ms": self.start_ms,
             "is_speaker": self.is_speaker,
+            "book": self.book.to_values(),
         }
         return pack_state(STATE_VERSION, frames, meta)
 
@@ -139,15 +150,16 @@ class LivenessShard:
             StateLayoutError: a version that this release cannot restore.
         """
         state = unpack_state(packed)
-        if state.version != STATE_VERSION:
+        if state.version not in (FIRST_VERSION, STATE_VERSION):
             raise StateLayoutError(f"liveness state of version {state.version}")
         partitions = [tuple(partition) for partition in state.meta["partitions"]]
         return cls(
-            DeviceColumns.from_parts(state.frames, state.meta),
+            DeviceColumns.from_parts(state.frames, state.meta, state.version),
             np.array(partitions, PARTITION_ROW),
             PendingChanges.from_values(state.meta["pending"]),
             state.meta["start_ms"],
             state.meta["is_speaker"],
+            ControlBook.from_values(state.meta.get("book", [])),
         )
 
 
@@ -170,8 +182,9 @@ class Step:
 
 def on_block(state: LivenessShard, block: LivenessBlock, policy: OfflinePolicy) -> Step:
     """Apply one block of the log to one shard."""
-    step = ShardStep.on(state.devices, state.partitions, state.pending, state.start_ms, policy)
+    step = _begun(state, policy)
     step.take_changes(block.devices)
+    step.take_controls(block.controls)
     step.take_log(block.contacts, block.clocks)
     step.sweep()
     return _finished(step, is_speaker=state.is_speaker, policy=policy)
@@ -179,16 +192,25 @@ def on_block(state: LivenessShard, block: LivenessBlock, policy: OfflinePolicy) 
 
 def on_end(state: LivenessShard, policy: OfflinePolicy) -> Step:
     """Settle the last instant of a log that has ended: no record can come to it any more."""
-    step = ShardStep.on(state.devices, state.partitions, state.pending, state.start_ms, policy)
+    step = _begun(state, policy)
     step.settle_last_instant()
     finished = _finished(step, is_speaker=state.is_speaker, policy=policy)
     return replace(finished, clock_ms=int(step.clocks_ms().max(initial=UNKNOWN_MS)) + 1)
 
 
+def _begun(state: LivenessShard, policy: OfflinePolicy) -> ShardStep:
+    return ShardStep.on(
+        state.devices, state.partitions, state.pending, state.book, state.start_ms, policy
+    )
+
+
 def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> Step:
     if not is_speaker:
         step.log.spans.clear()
-    state = LivenessShard(step.devices, step.partitions, step.pending, step.start_ms, is_speaker)
+    book = step.book.without_past(slowest_ms(step.partitions))
+    state = LivenessShard(
+        step.devices, step.partitions, step.pending, step.start_ms, is_speaker, book
+    )
     transitions = step.log.to_frame(step.devices, step.clocks_ms(), policy)
     clock_ms = low_clock_ms(step.partitions, policy.blind_after_ms)
     return Step(state, transitions, clock_ms, step.unknown_count)

@@ -1,11 +1,22 @@
 """One step of one shard, while it runs: see `liveness` for the stages."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
+from schemas.control import control_fields
 from udfs.contacts import Contacts
+from udfs.control_book import (
+    ControlBook,
+    Planned,
+    Timed,
+    covered,
+    events_of,
+    instants_of,
+)
 from udfs.device_columns import (
     DeviceColumns,
     Flag,
@@ -30,7 +41,7 @@ from udfs.partition_clocks import (
     stretches_of,
     with_partitions,
 )
-from udfs.registry_changes import PendingChanges
+from udfs.registry_changes import Atom, PendingChanges
 from udfs.silent_partitions import Silence, tell_heard, tell_left_behind
 
 
@@ -46,12 +57,21 @@ class ShardStep(DeviceMoves):
         devices: DeviceColumns,
         partitions: Rows,
         pending: PendingChanges,
+        book: ControlBook,
         start_ms: int | None,
         policy: OfflinePolicy,
     ) -> "ShardStep":
         """Begin a step; what is given stays as it is."""
         before_ms = np.append(partitions["clock_ms"], slowest_ms(partitions))
-        return cls(devices.fork(), partitions.copy(), start_ms, policy, before_ms, pending=pending)
+        return cls(
+            devices.fork(),
+            partitions.copy(),
+            start_ms,
+            policy,
+            before_ms,
+            book=book,
+            pending=pending,
+        )
 
     def clocks_ms(self) -> Int64s:
         """Return the input clocks by partition; the last is that of devices never seen."""
@@ -61,6 +81,25 @@ class ShardStep(DeviceMoves):
         """Queue records of the registry until the input clock reaches them."""
         self.pending = self.pending.with_records(records, self.devices)
 
+    def take_controls(self, frame: pl.DataFrame) -> None:
+        """Write what operators said into the book, and have the devices of its scope look at it."""
+        floor_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
+        index = np.arange(len(self.devices.keys))
+        for acts_ms, event in events_of(frame):
+            self.log.add_control(max(acts_ms, floor_ms), json.dumps(control_fields(event)))
+            if isinstance(event, Timed):
+                self.book = self.book.with_event(event, acts_ms)
+                self._plan(self.book.of_key(event), index, UNKNOWN_MS)
+
+    def _plan(self, plans: Iterable[Planned], index: Int64s, after_ms: int) -> None:
+        """Have devices that events are about look at the book at those instants yet to come."""
+        for planned in plans:
+            rows = self.devices.rows[index]
+            chosen = index[covered(planned.event.scope, self.devices, index, rows)]
+            for atom, at_ms in instants_of(planned):
+                if at_ms > after_ms:
+                    self.pending = self.pending.with_atoms(atom, chosen, at_ms)
+
     def take_log(self, contacts: pl.DataFrame, clocks: pl.DataFrame) -> None:
         """Apply the block's records, wave by wave."""
         stretches = stretches_of(clocks)
@@ -69,7 +108,10 @@ class ShardStep(DeviceMoves):
             return
         self._meet(stretches)
         wave = ranks_within(stretches.partition)
+        known_count = len(self.devices.keys)
         found = self._contacts_of(contacts)
+        new = np.arange(known_count, len(self.devices.keys))
+        self._plan(self.book.planned, new, UNKNOWN_MS)
         keys = position_keys(stretches.partition, stretches.first_offset)
         place = np.searchsorted(keys, position_keys(found.partition, found.offset), "right") - 1
         assert bool((stretches.partition[place] == found.partition).all()), "a stretch is missing"
@@ -151,7 +193,19 @@ class ShardStep(DeviceMoves):
         rows["excused_ms"][is_awaited] = homeless_blind_ms(self.partitions)
 
     def _take_atoms(self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s) -> None:
-        """Apply contacts and the registry changes below `reached_ms`, per device in order."""
+        """Apply contacts and the changes below `reached_ms`, per device in order.
+
+        What operators planned cuts the time: a change before an instant of theirs may bring a
+        device into their scope.
+        """
+        highest_ms = int(reached_ms.max(initial=UNKNOWN_MS))
+        for cut_ms in self.book.instants_between(int(floor_ms.min()), highest_ms):
+            is_before = contacts.clock_ms < cut_ms
+            self._take_part(contacts.at(is_before), np.minimum(reached_ms, cut_ms), floor_ms)
+            contacts = contacts.at(~is_before)
+        self._take_part(contacts, reached_ms, floor_ms)
+
+    def _take_part(self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s) -> None:
         changes, change_ms, told_ms = self._changes_below(contacts, reached_ms, floor_ms)
         if not len(contacts.row) and not len(changes):
             return
@@ -167,7 +221,24 @@ class ShardStep(DeviceMoves):
                 self.take_contacts(contacts.at(chosen))
             chosen = atoms[is_change[atoms]] - len(contacts.row)
             if len(chosen):
-                self.change(changes[chosen], change_ms[chosen], told_ms[chosen])
+                self._take_changes(changes[chosen], change_ms[chosen], told_ms[chosen])
+
+    def _take_changes(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
+        """Apply what is no contact, at most one change a device."""
+        for atom in np.unique(changes["atom"]).tolist():
+            chosen = changes["atom"] == atom
+            index = changes["row"][chosen].astype(np.int64)
+            if atom == Atom.REGISTRY:
+                self.change(changes[chosen], time_ms[chosen], told_ms[chosen])
+                self._plan(self.book.planned, index, int(told_ms[chosen].min()))
+            elif atom == Atom.LOOK:
+                self.look(index, time_ms[chosen], told_ms[chosen])
+            elif atom == Atom.MUTE_END:
+                self.climb_up_to(index, time_ms[chosen])
+                self.end_mutes(index, changes["append_time_ms"][chosen], told_ms[chosen])
+            else:
+                self.climb_up_to(index, time_ms[chosen])
+                self.say_goodbye(index, changes["append_time_ms"][chosen])
 
     def _changes_below(
         self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s
@@ -187,8 +258,9 @@ class ShardStep(DeviceMoves):
         taken = pending["append_time_ms"] < reached_ms[home]
         changes, at = pending[taken], home[taken]
         if len(changes):
-            values = self.pending.twin_values(changes["twin"].tolist())
-            changes["twin"] = self.devices.twin_codes(values)
+            said = changes["atom"] == Atom.REGISTRY
+            values = self.pending.twin_values(changes["twin"][said].tolist())
+            changes["twin"][said] = self.devices.twin_codes(values)
             self.pending = self.pending.without(taken)
         heard_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)[at]
         change_ms = np.minimum(np.maximum(changes["append_time_ms"], floor_ms[at]), heard_ms)

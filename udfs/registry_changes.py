@@ -5,6 +5,7 @@ as told by the input clock of the device's partition; so which log is read faste
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,21 @@ CHANGE_ROW = np.dtype(
         ("is_removed", "?"),
         ("is_in_maintenance", "?"),
         ("is_active", "?"),
+        ("atom", "u1"),
     ]
 )
+
+
+class Atom(IntEnum):
+    """What happens to a device at an instant that is not a contact."""
+
+    REGISTRY = 0
+    LOOK = 1  # a planned maintenance may have begun or ended
+    MUTE_END = 2
+    GOODBYE = 3
+    BACK = 4  # the end of a goodbye
+
+
 STATUS_ACTIVE = "active"
 STATUS_MAINTENANCE = "maintenance"
 STATUS_DECOMMISSIONED = "decommissioned"
@@ -73,6 +87,14 @@ class PendingChanges:
         fresh["is_active"] = (status == STATUS_ACTIVE).to_numpy()
         return PendingChanges(np.concatenate([self.rows, fresh]), self.twins)
 
+    def with_atoms(self, atom: Atom, index: Int64s, at_ms: int) -> "PendingChanges":
+        """Add what operators planned for some devices at an instant; twice is once."""
+        same = (self.rows["append_time_ms"] == at_ms) & (self.rows["atom"] == atom)
+        index = np.setdiff1d(index, self.rows["row"][same])
+        fresh = np.zeros(len(index), CHANGE_ROW)
+        fresh["append_time_ms"], fresh["row"], fresh["atom"] = at_ms, index, atom
+        return PendingChanges(np.concatenate([self.rows, fresh]), self.twins)
+
     def without(self, taken: Bools) -> "PendingChanges":
         """Return what is left; an empty rest forgets its labels too."""
         if taken.all():
@@ -90,7 +112,10 @@ class PendingChanges:
     @classmethod
     def from_values(cls, stored: dict[str, Any]) -> "PendingChanges":
         """Return what `to_values` wrote."""
-        rows = np.array([tuple(change) for change in stored["changes"]], CHANGE_ROW)
+        # The first layout knew the registry alone, and did not say so.
+        width = len(CHANGE_ROW.names or ())
+        changes = [(*change, int(Atom.REGISTRY))[:width] for change in stored["changes"]]
+        rows = np.array(changes, CHANGE_ROW)
         return cls(rows, LabelPool.from_values(Twin, stored["twins"]))
 
 
@@ -113,11 +138,6 @@ def change_devices(rows: Rows, changes: Rows, time_ms: Int64s, start_ms: int) ->
             is expected, others that were never seen are not (C11).
     """
     after = rows.copy()
-    has_left_maintenance = has_flag(rows, Flag.MAINTENANCE) & ~changes["is_in_maintenance"]
-    is_silent_since = has_left_maintenance & ~is_open(rows) & has_flag(rows, Flag.SEEN)
-    # Silence that outlasts a maintenance counts from its end.
-    excused = np.maximum(rows["excused_ms"], time_ms - rows["last_seen_ms"])
-    after["excused_ms"] = np.where(is_silent_since, excused, rows["excused_ms"])
     after["flags"] &= ~np.uint8(Flag.DECOMMISSIONED)
     after["flags"] |= np.uint8(Flag.REGISTERED)
     set_flag(after, Flag.MAINTENANCE, changes["is_in_maintenance"])
@@ -128,6 +148,20 @@ def change_devices(rows: Rows, changes: Rows, time_ms: Int64s, start_ms: int) ->
     after["starts_ms"] = np.where(is_first, time_ms, after["starts_ms"])
     _remove(after, changes["is_removed"])
     return after
+
+
+def excuse_hidden(rows: Rows, after: Rows, time_ms: Int64s) -> None:
+    """Let silence that outlasts a maintenance count from its end.
+
+    Args:
+        rows: DEVICE_ROW before, shape (n,).
+        after: the same afterwards; changed in place.
+        time_ms: instants of the change.
+    """
+    has_left = has_flag(rows, Flag.HIDDEN) & ~has_flag(after, Flag.HIDDEN)
+    is_silent_since = has_left & ~is_open(rows) & has_flag(after, Flag.SEEN)
+    excused = np.maximum(rows["excused_ms"], time_ms - rows["last_seen_ms"])
+    after["excused_ms"] = np.where(is_silent_since, excused, after["excused_ms"])
 
 
 def _expect(after: Rows, changes: Rows, start_ms: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from udfs.alerts import AlertRecord, Episode, Head, Notice, Rule, Status, alert_record
+from udfs.hushes import MUTE
 from udfs.offline_policy import OfflinePolicy, Severity
 from udfs.transitions import Cause
 
@@ -23,11 +24,16 @@ Moment = tuple[int, str]
 
 @dataclass(frozen=True)
 class Emergency:
-    """One emergency, from just after `begun` to `ended`, inclusive."""
+    """One emergency, from just after `begun` to `ended`, inclusive.
+
+    `seq` is that of its last event; `is_told` says whether people got to know of it.
+    """
 
     begun: Moment
     event_id: str
     ended: Moment | None = None
+    seq: int = 1
+    is_told: bool = True
 
     @property
     def start_ms(self) -> int:
@@ -102,13 +108,45 @@ class TenantFleet:
         return next((past for past in reversed(self.past) if past.covers(moment)), None)
 
     def with_emergency(
-        self, moment: Moment, input_clock_ms: int, policy: OfflinePolicy
+        self, moment: Moment, input_clock_ms: int, policy: OfflinePolicy, *, is_muted: bool = False
     ) -> tuple["TenantFleet", AlertRecord]:
         """Return the fleet with an emergency that fires at a moment, and its event."""
         episode = _episode(self.tenant_id, moment[0])
         head = Head(episode, 1, Status.FIRING, Severity.EMERGENCY, moment[0], input_clock_ms)
-        fleet = replace(self, emergency=Emergency(moment, episode.event_id(1)))
-        return fleet, self._record(head, policy, starts_at=moment[0])
+        emergency = Emergency(moment, episode.event_id(1), is_told=not is_muted)
+        fleet = replace(self, emergency=emergency)
+        return fleet, fleet.record(head, policy, emergency, starts_at=moment[0])
+
+    def unmuted(
+        self, time_ms: int, input_clock_ms: int, policy: OfflinePolicy
+    ) -> tuple["TenantFleet", AlertRecord]:
+        """Return the fleet whose emergency is told as its mute is over, and the event (C13)."""
+        assert self.emergency is not None, "only what fires is told"
+        emergency = replace(self.emergency, seq=self.emergency.seq + 1, is_told=True)
+        head = Head(
+            _episode(self.tenant_id, emergency.start_ms),
+            emergency.seq,
+            Status.FIRING,
+            Severity.EMERGENCY,
+            time_ms,
+            input_clock_ms,
+        )
+        record = self.record(
+            head,
+            policy,
+            emergency,
+            starts_at=emergency.start_ms,
+            previous_severity=Severity.EMERGENCY.value,
+            reason=Cause.MUTE_ENDED.value,
+        )
+        return replace(self, emergency=emergency), record
+
+    @property
+    def emergency_episode_id(self) -> str | None:
+        """Return the episode of the emergency that fires now."""
+        if self.emergency is None:
+            return None
+        return _episode(self.tenant_id, self.emergency.start_ms).id
 
     def without_emergency(
         self, moment: Moment, input_clock_ms: int, policy: OfflinePolicy, reason: Cause | None
@@ -117,11 +155,13 @@ class TenantFleet:
         emergency = self.emergency
         assert emergency is not None, "only what fires can end"
         episode = _episode(self.tenant_id, emergency.start_ms)
-        head = Head(episode, 2, Status.RESOLVED, Severity.EMERGENCY, moment[0], input_clock_ms)
+        seq = emergency.seq + 1
+        head = Head(episode, seq, Status.RESOLVED, Severity.EMERGENCY, moment[0], input_clock_ms)
         past = (*self.past, replace(emergency, ended=moment))[-PAST_MAX_EMERGENCIES:]
-        record = self._record(
+        record = self.record(
             head,
             policy,
+            emergency,
             starts_at=emergency.start_ms,
             ends_at=moment[0],
             previous_severity=Severity.EMERGENCY.value,
@@ -129,7 +169,10 @@ class TenantFleet:
         )
         return replace(self, emergency=None, clear_since_ms=None, past=past), record
 
-    def _record(self, head: Head, policy: OfflinePolicy, **rest: Any) -> AlertRecord:
+    def record(
+        self, head: Head, policy: OfflinePolicy, emergency: Emergency, **rest: Any
+    ) -> AlertRecord:
+        """Return an event of an emergency with the counts as they are."""
         monitored, offline = self.monitored_count, self.offline_count
         ratio = offline / monitored if monitored > 0 else 0.0
         counts = {
@@ -140,7 +183,11 @@ class TenantFleet:
         }
         return alert_record(
             head,
-            Notice(is_told=True, channels=policy.channels_of(Severity.EMERGENCY)),
+            Notice(
+                emergency.is_told,
+                policy.channels_of(Severity.EMERGENCY),
+                () if emergency.is_told else (MUTE,),
+            ),
             value=ratio,
             counts=counts,
             summary=f"{offline} of {monitored} devices of {self.tenant_id} are offline.",

@@ -33,6 +33,8 @@ class Kind(StrEnum):
     BLIND = "blind"  # a partition went silent
     HEARD = "heard"  # a partition speaks again
     GAP = "gap"  # records of a partition were lost
+    MUTE_ENDED = "mute_ended"  # an open episode whose mute is over
+    CONTROL = "control"  # what operators said; its JSON is the reason
 
 
 class Cause(StrEnum):
@@ -41,6 +43,7 @@ class Cause(StrEnum):
     NOT_SEEN_SINCE_START = "not_seen_since_start"
     DECOMMISSIONED = "decommissioned"
     NO_MONITORED_DEVICES = "no_monitored_devices"
+    MUTE_ENDED = "mute_ended"
 
 
 TRANSITION_SCHEMA: dict[str, Any] = {
@@ -150,6 +153,20 @@ class TransitionLog:
         row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
         self.spans.append(row)
 
+    def add_control(self, told_ms: int, text: str) -> None:
+        """Note what an operator said, for the fleet stage.
+
+        Args:
+            told_ms: from when it acts there.
+            text: the event's JSON.
+        """
+        row = dict.fromkeys(TRANSITION_SCHEMA)
+        row.update(tenant_id="", device_id="", kind=Kind.CONTROL.value, time_ms=told_ms)
+        row.update(reason=text, seq=0, stage=Stage.NONE, partition=0, input_clock_ms=told_ms)
+        row.update(monitored_delta=0, offline_delta=0, is_counted=False)
+        row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
+        self.spans.append(row)
+
     def to_frame(
         self, devices: DeviceColumns, clocks_ms: Int64s, policy: OfflinePolicy
     ) -> pl.DataFrame:
@@ -169,13 +186,17 @@ class TransitionLog:
 
 
 def _sequence_numbers(kind: Kind, before: Rows) -> NDArray[Any]:
-    """Return the number of the transition in its episode: warning 1, critical 2, then the end."""
+    """Return the number of the transition in its episode.
+
+    Warning 1, critical 2, then the end; what an operator's mute adds in between moves the rest.
+    """
     if kind is Kind.WARNING:
         return np.ones(len(before), dtype=np.int32)
     if kind is Kind.CRITICAL:
-        return np.full(len(before), 2, dtype=np.int32)
-    if kind in (Kind.RESOLVED, Kind.REMOVED):
-        return np.where(is_open(before), before["stage"].astype(np.int32) + 1, 0)
+        return 2 + before["extra_seq"].astype(np.int32)
+    if kind in (Kind.RESOLVED, Kind.REMOVED, Kind.MUTE_ENDED):
+        last_seq = before["stage"].astype(np.int32) + before["extra_seq"]
+        return np.where(is_open(before), last_seq + 1, 0)
     return np.full(len(before), int(kind in (Kind.UNREGISTERED, Kind.OVERDUE)), dtype=np.int32)
 
 
@@ -213,7 +234,7 @@ def _part_frame(
         "offline_delta": part.offline_delta,
         "is_counted": part.is_counted,
         "is_hushed": has_flag(rows, Flag.HUSHED),
-        "is_in_maintenance": has_flag(rows, Flag.MAINTENANCE),
+        "is_in_maintenance": has_flag(rows, Flag.HIDDEN),
         **_labels(rows, devices),
     }
     return pl.DataFrame(
@@ -229,6 +250,8 @@ def _or_null(values: Int64s, is_present: NDArray[Any]) -> pl.Series:
 def _reasons(part: _Part, nobody_saw: NDArray[Any]) -> list[str | None]:
     if part.kind is Kind.REMOVED:
         return [Cause.DECOMMISSIONED.value] * len(part.rows)
+    if part.kind is Kind.MUTE_ENDED:
+        return [Cause.MUTE_ENDED.value] * len(part.rows)
     return [Cause.NOT_SEEN_SINCE_START.value if unseen else None for unseen in nobody_saw.tolist()]
 
 

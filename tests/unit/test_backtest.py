@@ -64,7 +64,7 @@ def test_settings_change_the_thresholds(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ({"at": 0, "type": "control", "event": {}}, "control is not supported yet"),
+        ({"at": 0, "type": "control", "event": {}}, "one of maintenance, mute, ack"),
         ({"at": 0, "type": "contact", "tenant_id": "t"}, "device_id"),
         ({"at": "noon", "type": "tick"}, "RFC 3339"),
         ({"at": "2026-01-01T12:00:00", "type": "tick"}, "offset"),

@@ -61,6 +61,35 @@ def test_a_restored_state_goes_on_as_if_nothing_had_happened() -> None:
     assert {kind for _, kind, _ in rest} == {"removed", "registered", "critical"}
 
 
+def planned_story() -> Backtest:
+    """Return the same with what operators said: planned, acting, over; and an episode taken on."""
+    log = AlertLog(until="12:20:00").register("a", "b", "c", "d", site="s1", deployment_group="g")
+    log.contact("a", "12:00:00", boot_id="x", sequence=3, model_version="v8")
+    log.contact("b", "12:00:01").contact("c", "12:00:02")
+    log.contact("d", *every(60, "12:00:00", "12:20:00"))
+    span = {"from": "12:18:00", "until": "12:30:00"}
+    log.control("12:17:00", "maintenance", **span, scope={"deployment_group": "g"})
+    log.control("12:04:00", "mute", **{"from": "12:04:00", "until": "12:10:00"})
+    log.control("12:12:00", "mute", **{"from": "12:12:00", "until": "12:25:00"})
+    log.control("12:13:00", "goodbye", expected_back="12:40:00", scope={"device_id": "d"})
+    log.control("12:14:00", "ack", episode_id="01234567-89ab-5def-8123-456789abcdef")
+    backtest = Backtest(POLICY, BacktestPlan(fine_ms=None))
+    backtest.take(list(numbered_lines(log.records())))
+    return backtest
+
+
+def test_what_operators_said_is_restored_from_version_2() -> None:
+    shard, fleet = planned_story().shards[0], planned_story().fleet
+    stored = LivenessShard.from_bytes((FIXTURES / "liveness_v2.bin").read_bytes())
+    assert len(stored.book.planned) == 4
+    assert rest_of(stored) == rest_of(shard) == rest_of(LivenessShard.from_bytes(shard.to_bytes()))
+    assert "mute_ended" in {kind for _, kind, _ in rest_of(stored)}
+    stored_fleet = FleetState.from_bytes((FIXTURES / "fleet_v2.bin").read_bytes())
+    assert stored_fleet.hushes == fleet.hushes == FleetState.from_bytes(fleet.to_bytes()).hushes
+    assert len(stored_fleet.hushes.mutes) == 2
+    assert len(stored_fleet.hushes.acks) == 1
+
+
 def test_bytes_of_a_restored_state_are_the_same_bytes() -> None:
     backtest = half_told_story()
     shard, fleet = backtest.shards[0].to_bytes(), backtest.fleet.to_bytes()

@@ -1,0 +1,84 @@
+"""Whether a device's event is told to people, and over which channels (C6, C7, C13)."""
+
+from collections.abc import Iterator
+
+from udfs.alerts import Notice, Transition, device_episode, device_severity
+from udfs.device_columns import Stage
+from udfs.hushes import ACK, MUTE, Hushes, Subject
+from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.tenant_fleet import LAST_OF_INSTANT, TenantFleet
+from udfs.transitions import Kind
+
+MAINTENANCE = "maintenance"
+
+
+def device_notice(
+    tenant: TenantFleet, hushes: Hushes, row: Transition, policy: OfflinePolicy
+) -> Notice:
+    """Return whether a device's event is told: firings by what stands now, ends by what was told.
+
+    Args:
+        tenant: the fleet of the device, before the event counts.
+        hushes: what operators silence.
+        row: of `TRANSITION_SCHEMA`, with an event.
+        policy: for channels.
+    """
+    if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
+        return _end_notice(tenant, hushes, row, policy)
+    channels = policy.channels_of(device_severity(row["stage"]))
+    causes = [tenant.emergency.event_id] if tenant.emergency is not None else []
+    if row["is_in_maintenance"]:
+        causes.append(MAINTENANCE)
+    causes += _hushed(hushes, row, row["time_ms"])
+    return Notice(not causes, channels, tuple(causes))
+
+
+def _end_notice(
+    tenant: TenantFleet, hushes: Hushes, row: Transition, policy: OfflinePolicy
+) -> Notice:
+    """Return the notice of an end: each channel that got the firing gets it, no other (C6)."""
+    told: list[str] = []
+    silent: list[str] = []
+    suppressed_by: list[str] = []
+    for instant_ms, device_id, severity in sorted(_announced(hushes, row)):
+        emergency = tenant.covering((instant_ms, device_id))
+        causes = [] if emergency is None else [emergency.event_id]
+        if severity is Severity.CRITICAL and row["is_hushed"]:
+            causes.append(MAINTENANCE)
+        causes += _hushed(hushes, row, instant_ms)
+        if causes:
+            silent += policy.channels_of(severity)
+            suppressed_by += causes
+        else:
+            told += policy.channels_of(severity)
+    if told:
+        return Notice(is_told=True, channels=tuple(dict.fromkeys(told)))
+    return Notice(
+        is_told=False,
+        channels=tuple(dict.fromkeys(silent)),
+        suppressed_by=tuple(dict.fromkeys(suppressed_by)),
+    )
+
+
+def _announced(hushes: Hushes, row: Transition) -> Iterator[tuple[int, str, Severity]]:
+    """Yield instant, place in the instant and severity of all firings of an episode that ends."""
+    starts_ms, escalated_ms = row["starts_ms"], row["escalated_ms"]
+    yield starts_ms, row["device_id"], Severity.WARNING
+    if row["stage"] == Stage.CRITICAL:
+        yield escalated_ms, row["device_id"], Severity.CRITICAL
+    for end_ms in hushes.mute_ends(_subject(row), starts_ms, row["time_ms"]):
+        is_critical = row["stage"] == Stage.CRITICAL and escalated_ms < end_ms
+        severity = Severity.CRITICAL if is_critical else Severity.WARNING
+        yield end_ms, LAST_OF_INSTANT, severity
+
+
+def _hushed(hushes: Hushes, row: Transition, at_ms: int) -> list[str]:
+    """Return what operators keep from people at an instant."""
+    causes = [MUTE] if hushes.mutes and hushes.is_muted(_subject(row), at_ms) else []
+    if hushes.acks and hushes.is_in_hands(device_episode(row).id, at_ms):
+        causes.append(ACK)
+    return causes
+
+
+def _subject(row: Transition) -> Subject:
+    return Subject(row["tenant_id"], row["device_id"], row["deployment_group"], row["site"])
