@@ -1,0 +1,53 @@
+"""Control blocks: the same events to every shard, and to the dead letters what says none."""
+
+import numpy as np
+
+from schemas.control_records import CONTROL_SCHEMA
+from tests.control_messages import EVENTS, KEYS, encoded, schema_of_id
+from tests.strategies import NOON_MS
+from udfs.control_blocks import control_sections
+from udfs.dead_letters import dead_letters
+from udfs.frame_bytes import unpack_frames
+from udfs.shards import NO_SHARD, SectionKind
+from udfs.telemetry_blocks import RawBlock
+
+SHARD_COUNT = 5
+
+
+def sections_of(messages, headers=None):
+    raw = RawBlock(
+        topics=["control"] * len(messages),
+        keys=[key for key, _ in messages],
+        values=[value for _, value in messages],
+        append_time_ms=NOON_MS + np.arange(len(messages)),
+        partitions=np.full(len(messages), 2, np.int32),
+        offsets=40 + np.arange(len(messages)),
+        headers=headers or {},
+    )
+    return control_sections(raw, schema_of_id, SHARD_COUNT)
+
+
+def test_every_shard_gets_every_event_once_and_the_letters_belong_to_none():
+    good = (KEYS["mute"].encode(), encoded(EVENTS["mute"]))
+    messages = [good, (b"k", b"junk"), (KEYS["ack"].encode(), encoded(EVENTS["ack"]))]
+    *controls, letters = sections_of(messages, {1: (("trace", b"7"),)})
+    assert [section.shard for section in controls] == list(range(SHARD_COUNT))
+    assert {section.kind for section in controls} == {SectionKind.CONTROLS}
+    assert len({section.payload for section in controls}) == 1
+    frames = unpack_frames(controls[0].payload)
+    assert frames.keys() == {"controls"}
+    assert frames["controls"].schema == CONTROL_SCHEMA
+    assert frames["controls"]["offset"].to_list() == [40, 42]
+    assert (letters.kind, letters.shard) == (SectionKind.DEAD_LETTERS, NO_SHARD)
+    (letter,) = dead_letters(unpack_frames(letters.payload)["letters"], "fleetpulse-offline")
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value, headers["trace"]) == (b"k", b"junk", b"7")
+    assert headers["dlq.reason"] == b"bad_magic"
+    assert headers["__connect.errors.offset"] == b"41"
+
+
+def test_a_tombstone_is_no_letter_and_a_block_without_events_wakes_no_shard():
+    assert sections_of([(KEYS["ack"].encode(), None)]) == []
+    (letters,) = sections_of([(b"k", None)])
+    assert letters.kind is SectionKind.DEAD_LETTERS
+    assert len(sections_of([(KEYS["mute"].encode(), None)])) == SHARD_COUNT
