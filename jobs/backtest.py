@@ -28,8 +28,9 @@ from jobs.settings import Settings, choose_settings_file, load_settings
 from schemas.errors import SettingsError
 from schemas.instants import format_instant
 from udfs.alerts import AlertRecord
-from udfs.fleet import FleetState, FleetStep, hold_while_lagging, on_transitions
-from udfs.liveness import LivenessShard, Step, on_block, on_end
+from udfs.backlog import hold_while_lagging
+from udfs.fleet import FleetState, FleetStep, on_transitions
+from udfs.liveness import LivenessBlock, LivenessShard, Step, on_block, on_end
 from udfs.offline_policy import OfflinePolicy
 
 BLOCK_MAX_LINES = 10_000
@@ -108,11 +109,15 @@ class Backtest:
         """Apply one block; also say whether nothing that makes an event was found."""
         events: list[AlertRecord] = []
         is_quiet = True
-        for shard, block in enumerate(self._writer.write(lines)):
+        for shard, block in enumerate(self.blocks_of(lines)):
             step = on_block(self.shards[shard], block, self._policy)
             is_quiet &= not (step.transitions["seq"] > 0).any()
             events += self._settle(shard, step)
         return events, is_quiet and not events
+
+    def blocks_of(self, lines: list[NumberedLine]) -> list[LivenessBlock]:
+        """Return what lines are for each shard."""
+        return self._writer.write(lines)
 
     def end(self) -> list[AlertRecord]:
         """Settle what the end of the log settles."""

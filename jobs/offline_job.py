@@ -72,7 +72,7 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
         .uid("watch-shards")
         .name("watch shards")
         .key_by(lambda _: 0, key_type=Types.INT())
-        .process(WatchFleet(policy, settings.flink.shard_count, topics), output_type=result_type())
+        .process(_fleet_stage(settings, topics), output_type=result_type())
         .uid("watch-fleet")
         .name("watch fleet")
         .union(letters)
@@ -82,6 +82,12 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     create_result_topics(tables, settings.kafka.bootstrap_servers, names)
     hold_blocks([telemetry, registry, control], settings.flink.block_max_age_ms)
     return pinned_insert(tables, insert_sql("results"), "write-results")
+
+
+def _fleet_stage(settings: Settings, topics: EventTopics) -> WatchFleet:
+    is_live = settings.kafka.clock == "log"
+    policy = offline_policy(settings.offline)
+    return WatchFleet(policy, settings.flink.shard_count, topics, is_live=is_live)
 
 
 def _blocks(

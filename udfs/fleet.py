@@ -25,7 +25,7 @@ from udfs.alerts import (
 )
 from udfs.device_status import StatusRecord, status_record
 from udfs.hushes import Hushes, Subject
-from udfs.notices import device_notice
+from udfs.notices import device_notice, hush_pairs
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
@@ -100,16 +100,6 @@ class FleetStep:
     statuses: list[StatusRecord]
 
 
-def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:
-    """Return the state that lets nothing leave before the input has reached `until_ms` (C7, C12).
-
-    Firings below it wait until the backlog has shown whether they were resolved meanwhile; such a
-    pair then leaves with notify=false. Identity, order and times are the same with and without.
-    """
-    held_ms = until_ms if state.hold_until_ms is None else max(until_ms, state.hold_until_ms)
-    return replace(state, hold_until_ms=held_ms)
-
-
 def on_transitions(
     state: FleetState, shard: int, transitions: pl.DataFrame, clock_ms: int, policy: OfflinePolicy
 ) -> FleetStep:
@@ -140,15 +130,6 @@ def on_transitions(
         hush_pairs(account.events, held_ms)
     after = FleetState(tuple(clocks), waiting, account.tenants, hushes=account.hushes)
     return FleetStep(after, account.events, account.statuses)
-
-
-def hush_pairs(events: list[AlertRecord], held_ms: int) -> None:
-    """Set notify=false on episodes that began and ended before `held_ms`, in place."""
-    begun = {event["episode_id"] for event in events if event["seq"] == 1}
-    over = {e["episode_id"] for e in events if e["status"] == "resolved" and e["time"] < held_ms}
-    for event in events:
-        if event["episode_id"] in begun & over:
-            event["notify"] = False
 
 
 class _Account:

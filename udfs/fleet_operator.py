@@ -10,6 +10,7 @@ from pyflink.datastream.state import ValueState, ValueStateDescriptor
 
 from schemas.records import encode_record
 from schemas.topics import Topic, device_key
+from udfs.backlog import hold_if_lagging
 from udfs.fleet import FleetState, on_transitions
 from udfs.frame_bytes import unpack_frames
 from udfs.offline_policy import OfflinePolicy
@@ -24,14 +25,21 @@ class WatchFleet(KeyedProcessFunction):
         policy: of alerts and channels.
         shard_count: whose clocks are waited for.
         topics: name on the broker, and schema id, of alerts and of device statuses.
+        is_live: whether the log's times are of today, so that it can lag behind our clock.
     """
 
     def __init__(
-        self, policy: OfflinePolicy, shard_count: int, topics: dict[Topic, tuple[str, int]]
+        self,
+        policy: OfflinePolicy,
+        shard_count: int,
+        topics: dict[Topic, tuple[str, int]],
+        *,
+        is_live: bool = True,
     ) -> None:
         self.policy = policy
         self.shard_count = shard_count
         self.topics = topics
+        self.is_live = is_live
         self.fleet: ValueState | None = None
         self.known: FleetState | None = None
 
@@ -46,13 +54,16 @@ class WatchFleet(KeyedProcessFunction):
         """Apply what one shard's step gave."""
         shard, clock_ms, payload = value[0], value[1], bytes(value[2])
         transitions = unpack_frames(payload)["transitions"]
-        step = on_transitions(self._state(), shard, transitions, clock_ms, self.policy)
+        # The wall clock decides when events leave and stamps them for people, and nothing else.
+        now_ms = time.time_ns() // 1_000_000
+        state = self._state()
+        if self.is_live:
+            state = hold_if_lagging(state, shard, clock_ms, now_ms)
+        step = on_transitions(state, shard, transitions, clock_ms, self.policy)
         self._store(step.state)
-        # The wall clock stamps the event for people; nothing is decided by it.
-        emitted_at_ms = time.time_ns() // 1_000_000
         for event in step.events:
             key = f"{event['tenant_id']}/{event['subject']}".encode()
-            yield self._row(Topic.ALERTS, key, event | {"emitted_at": emitted_at_ms})
+            yield self._row(Topic.ALERTS, key, event | {"emitted_at": now_ms})
         for status in step.statuses:
             key = device_key(status["tenant_id"], status["device_id"])
             yield self._row(Topic.DEVICE_STATUS, key, status)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from udfs.alerts import Notice, Transition, device_episode, device_severity
+from udfs.alerts import AlertRecord, Notice, Transition, device_episode, device_severity
 from udfs.device_columns import Stage
 from udfs.hushes import ACK, MUTE, Hushes, Subject
 from udfs.offline_policy import OfflinePolicy, Severity
@@ -82,3 +82,12 @@ def _hushed(hushes: Hushes, row: Transition, at_ms: int) -> list[str]:
 
 def _subject(row: Transition) -> Subject:
     return Subject(row["tenant_id"], row["device_id"], row["deployment_group"], row["site"])
+
+
+def hush_pairs(events: list[AlertRecord], held_ms: int) -> None:
+    """Set notify=false on episodes that began and ended before `held_ms`, in place."""
+    begun = {event["episode_id"] for event in events if event["seq"] == 1}
+    over = {e["episode_id"] for e in events if e["status"] == "resolved" and e["time"] < held_ms}
+    for event in events:
+        if event["episode_id"] in begun & over:
+            event["notify"] = False

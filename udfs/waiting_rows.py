@@ -2,7 +2,8 @@
 
 A row leaves when every shard's clock has passed its instant. What says that an unregistered device
 sends waits a minute longer: the registry is another topic, and its record may be read a little
-after the device's first batch. A record that arrives within the minute takes the row back.
+after the device's first batch. A record that arrives within the minute takes the row back. So does
+a partition that was only read later than the others, while what calls it silent still waits.
 """
 
 import polars as pl
@@ -11,6 +12,8 @@ from udfs.transitions import Kind, no_transitions
 
 STRANGER_PATIENCE_MS = 60_000
 DEVICE = ("tenant_id", "device_id")
+SPAN = ("device_id", "start_ms")
+"""Names a silence of a partition."""
 
 
 def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -22,10 +25,28 @@ def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.Da
     """
     if waiting.is_empty():
         return no_transitions(), waiting
-    rows = _without_premature(waiting)
+    rows = _without_late_readings(_without_premature(waiting))
     is_ripe = rows.select(_leaves_ms() < below_ms).to_series()
     ripe = rows.filter(is_ripe).sort(_leaves_ms(), *DEVICE, maintain_order=True)
     return ripe, rows.filter(~is_ripe)
+
+
+def _without_late_readings(rows: pl.DataFrame) -> pl.DataFrame:
+    """Drop what calls a partition silent that had no gap, and what says that it speaks again."""
+    is_heard = pl.col("kind") == Kind.HEARD.value
+    had_no_gap = pl.col("ends_ms") - pl.col("start_ms") <= pl.col("threshold_ms")
+    heard = rows.filter(is_heard & had_no_gap).select(*SPAN)
+    if heard.is_empty():
+        return rows
+    told_silent = rows.filter(pl.col("kind") == Kind.BLIND.value).select(*SPAN)
+    unfounded = heard.join(told_silent, on=SPAN, how="semi")
+    numbered = rows.with_row_index("place").filter(
+        pl.col("kind").is_in([Kind.BLIND.value, Kind.HEARD.value])
+    )
+    places = numbered.join(unfounded, on=SPAN, how="semi")["place"]
+    return (
+        rows.with_row_index("place").filter(~pl.col("place").is_in(places.implode())).drop("place")
+    )
 
 
 def _is_stranger() -> pl.Expr:

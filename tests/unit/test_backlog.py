@@ -1,0 +1,85 @@
+"""Events that wait for a backlog: what leaves, when, and whom it is told to (C7, case 25)."""
+
+from jobs.backtest import Backtest, BacktestPlan
+from jobs.backtest_blocks import numbered_lines
+from tests.alert_logs import AlertLog, at, clock_of, every
+from udfs.backlog import LAG_MAX_MS, hold_if_lagging
+from udfs.fleet import FleetState, on_transitions
+from udfs.liveness import on_block
+from udfs.offline_policy import OfflinePolicy
+from udfs.transitions import no_transitions
+
+POLICY = OfflinePolicy()
+
+
+def lagging(clock_ms, now_ms, state=None):
+    return hold_if_lagging(state or FleetState.empty(1), 0, clock_ms, now_ms)
+
+
+def test_a_lag_of_over_a_minute_holds_until_the_instant_at_which_it_was_seen():
+    now_ms = at("12:30:00")
+    assert lagging(now_ms - LAG_MAX_MS, now_ms).hold_until_ms is None
+    state = lagging(now_ms - LAG_MAX_MS - 1, now_ms)
+    assert state.hold_until_ms == now_ms
+    later = lagging(now_ms - 90_000, now_ms + 5_000, state)
+    assert later.hold_until_ms == now_ms, "a hold that is on is not made longer"
+
+
+def test_nothing_is_held_before_every_shard_has_spoken():
+    state = hold_if_lagging(FleetState.empty(2), 0, at("12:00:00"), at("13:00:00"))
+    assert state.hold_until_ms is None
+
+
+def test_a_hold_ends_when_the_clocks_have_passed_it_and_a_new_lag_holds_anew():
+    now_ms = at("12:30:00")
+    state = lagging(at("12:10:00"), now_ms)
+    step = on_transitions(state, 0, no_transitions(), now_ms, POLICY)
+    assert step.state.hold_until_ms is None
+    assert lagging(now_ms, now_ms + 2 * LAG_MAX_MS, step.state).hold_until_ms is not None
+
+
+def fed(log, now, chunk_count):
+    """Feed a log to the pure stages in chunks, all of it read at one instant of the wall clock."""
+    backtest = Backtest(POLICY, BacktestPlan(fine_ms=None))
+    lines, events = list(numbered_lines(log)), []
+    size = -(-len(lines) // chunk_count)
+    fleet, shard = backtest.fleet, backtest.shards[0]
+    for first in range(0, len(lines), size):
+        (block,) = backtest.blocks_of(lines[first : first + size])
+        done = on_block(shard, block, POLICY)
+        shard = done.state
+        held = hold_if_lagging(fleet, 0, done.clock_ms, at(now))
+        step = on_transitions(held, 0, done.transitions, done.clock_ms, POLICY)
+        fleet = step.state
+        events += step.events
+    return events
+
+
+def read_partition_by_partition(log, partitions):
+    """Return the records as a reader gets them who is quicker on some partitions, 10 min at once."""
+    records = log.records()
+    first_ms = records[0].at_ms
+    return sorted(records, key=lambda r: ((r.at_ms - first_ms) // 600_000, r.partition, r.at_ms))
+
+
+#  the log            p0 and p1 speak all the while
+#  as it is read      p0 12:00-12:10, then p1 12:00-12:10, then p0 12:10-12:20 ...
+def test_after_an_outage_of_ours_partitions_that_are_read_in_turns_are_not_called_silent():
+    log = AlertLog(until="12:40:00").register("d", "e")
+    log.contact("d", *every(60, "12:00:00", "12:39:00"), partition=0)
+    log.contact("e", *every(60, "12:00:00", "12:39:00"), partition=1)
+    log.tick("12:40:00", partition=1)
+    assert fed(read_partition_by_partition(log, 2), "12:40:05", 16) == []
+
+
+def test_what_was_resolved_in_the_backlog_is_told_to_nobody_and_what_stands_is():
+    log = AlertLog(until="12:40:00").register("d", "e")
+    log.contact("d", "12:00:00", *every(60, "12:20:00", "12:39:00"))
+    log.contact("e", *every(60, "12:00:00", "12:20:00"))
+    events = fed(log.records(), "12:38:00", 16)
+    told = [(e["subject"], e["status"], clock_of(e["time"]), e["notify"]) for e in events]
+    assert told == [
+        ("device/d", "firing", "12:05:00", False),
+        ("device/d", "resolved", "12:20:00", False),
+        ("device/e", "firing", "12:25:00", True),
+    ]
