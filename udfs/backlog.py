@@ -6,6 +6,8 @@ from udfs.fleet import FleetState
 from udfs.partition_clocks import UNKNOWN_MS
 
 LAG_MAX_MS = 60_000
+SETTLE_MS = 30_000
+"""After the backlog: in it the partitions that were read last catch up with the first."""
 
 
 def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:
@@ -34,4 +36,8 @@ def hold_if_lagging(state: FleetState, shard: int, clock_ms: int, now_ms: int) -
     clocks[shard] = max(clocks[shard], clock_ms)
     low_ms = min(clocks)
     is_on = state.hold_until_ms is not None or low_ms == UNKNOWN_MS
-    return state if is_on or now_ms - low_ms <= LAG_MAX_MS else hold_while_lagging(state, now_ms)
+    return (
+        state
+        if is_on or now_ms - low_ms <= LAG_MAX_MS
+        else hold_while_lagging(state, now_ms + SETTLE_MS)
+    )
