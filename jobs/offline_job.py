@@ -26,7 +26,7 @@ from udfs.decode_function import BlockUse
 from udfs.fleet_operator import WatchFleet
 from udfs.liveness_operator import WatchShards, transition_type
 from udfs.result_operator import SendLetters
-from udfs.split_operator import element_type, is_for_shards, split_container
+from udfs.split_operator import SpreadContainer, element_type, is_for_shards, split_container
 
 JOB_NAME = "fleetpulse-offline"
 
@@ -58,7 +58,9 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     registry = _blocks(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
     control = _blocks(tables, settings, Topic.CONTROL, BlockUse.CONTROLS)
     contacts = _split(telemetry, "split-contacts")
-    quiet = _split(registry, "split-devices").union(_split(control, "split-controls"))
+    spread = SpreadContainer(settings.flink.shard_count)
+    controls = control.flat_map(spread, output_type=element_type()).uid("split-controls")
+    quiet = _split(registry, "split-devices").union(controls)
     dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
     # Telemetry that cannot be decoded is the aggregate job's to report: here only the quiet topics.
     letters = quiet.flat_map(

@@ -5,12 +5,12 @@ import polars as pl
 from schemas.codec import DecodedBlock, SchemaOfId
 from schemas.control_records import ControlMessage, control_frame
 from udfs.frame_bytes import pack_frames
-from udfs.shards import Section, SectionKind
+from udfs.shards import EVERY_SHARD, Section, SectionKind
 from udfs.telemetry_blocks import RawBlock, dead_letter_section
 
 
-def control_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) -> list[Section]:
-    """Return the same control events for each shard: which devices they mean is known there.
+def control_sections(raw: RawBlock, schema_of_id: SchemaOfId) -> list[Section]:
+    """Return the control events for every shard: which devices they mean is known there.
 
     Messages that say no control event make a section of dead letters.
 
@@ -22,8 +22,7 @@ def control_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) 
     if controls.is_empty():
         return letters
     payload = pack_frames({"controls": controls})
-    sections = [Section(SectionKind.CONTROLS, shard, payload) for shard in range(shard_count)]
-    return [*sections, *letters]
+    return [Section(SectionKind.CONTROLS, EVERY_SHARD, payload), *letters]
 
 
 def _messages(raw: RawBlock) -> list[ControlMessage]:

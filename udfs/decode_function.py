@@ -96,7 +96,7 @@ class DecodeBlock(ScalarFunction):
         if self.use is BlockUse.DEVICES:
             return device_sections(raw, self.schema_of_id, self.shard_count)
         if self.use is BlockUse.CONTROLS:
-            return control_sections(raw, self.schema_of_id, self.shard_count)
+            return control_sections(raw, self.schema_of_id)
         decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
         if self.use is BlockUse.CONTACTS:
             return contact_sections(raw, decoded, self.shard_count)

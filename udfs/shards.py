@@ -17,6 +17,8 @@ import numpy.typing as npt
 import xxhash
 
 NO_SHARD = -1
+EVERY_SHARD = -2
+"""Of a section that is the same for all: it travels once."""
 _HEADER = struct.Struct("<BiI")
 
 

@@ -95,7 +95,7 @@ class Sent(NamedTuple):
     timestamp_ms: int | None
 
 
-def rows_of(containers: list[bytes], build: Any) -> list[Sent]:
+def rows_of(containers: list[bytes], build: Any, split: Any = split_container) -> list[Sent]:
     """Run containers through what `build` adds, on two subtasks; return what it sends."""
     configuration = Configuration()
     for key, value in PYTHON_OPTIONS.items():
@@ -108,7 +108,7 @@ def rows_of(containers: list[bytes], build: Any) -> list[Sent]:
         [(container,) for container in containers], type_info=Types.TUPLE([some_bytes])
     ).set_parallelism(1)
     # One subtask splits, as one source subtask does for its partitions: blocks stay in order.
-    elements = source.flat_map(split_container, output_type=element_type()).set_parallelism(1)
+    elements = source.flat_map(split, output_type=element_type()).set_parallelism(1)
     # Apart, so that the rows take the way through Java; what is collected must not be null.
     texts = build(elements).map(text_of, output_type=Types.STRING()).disable_chaining()
     with texts.execute_and_collect() as results:

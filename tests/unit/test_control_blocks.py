@@ -1,4 +1,4 @@
-"""Control blocks: the same events to every shard, and to the dead letters what says none."""
+"""Control blocks: one section for every shard, and to the dead letters what says no event."""
 
 import numpy as np
 
@@ -8,10 +8,8 @@ from tests.strategies import NOON_MS
 from udfs.control_blocks import control_sections
 from udfs.dead_letters import dead_letters
 from udfs.frame_bytes import unpack_frames
-from udfs.shards import NO_SHARD, SectionKind
+from udfs.shards import EVERY_SHARD, NO_SHARD, SectionKind
 from udfs.telemetry_blocks import RawBlock
-
-SHARD_COUNT = 5
 
 
 def sections_of(messages, headers=None):
@@ -24,17 +22,15 @@ def sections_of(messages, headers=None):
         offsets=40 + np.arange(len(messages)),
         headers=headers or {},
     )
-    return control_sections(raw, schema_of_id, SHARD_COUNT)
+    return control_sections(raw, schema_of_id)
 
 
-def test_every_shard_gets_every_event_once_and_the_letters_belong_to_none():
+def test_the_events_travel_once_for_every_shard_and_the_letters_for_none():
     good = (KEYS["mute"].encode(), encoded(EVENTS["mute"]))
     messages = [good, (b"k", b"junk"), (KEYS["ack"].encode(), encoded(EVENTS["ack"]))]
-    *controls, letters = sections_of(messages, {1: (("trace", b"7"),)})
-    assert [section.shard for section in controls] == list(range(SHARD_COUNT))
-    assert {section.kind for section in controls} == {SectionKind.CONTROLS}
-    assert len({section.payload for section in controls}) == 1
-    frames = unpack_frames(controls[0].payload)
+    controls, letters = sections_of(messages, {1: (("trace", b"7"),)})
+    assert (controls.kind, controls.shard) == (SectionKind.CONTROLS, EVERY_SHARD)
+    frames = unpack_frames(controls.payload)
     assert frames.keys() == {"controls"}
     assert frames["controls"].schema == CONTROL_SCHEMA
     assert frames["controls"]["offset"].to_list() == [40, 42]
@@ -50,4 +46,5 @@ def test_a_tombstone_is_no_letter_and_a_block_without_events_wakes_no_shard():
     assert sections_of([(KEYS["ack"].encode(), None)]) == []
     (letters,) = sections_of([(b"k", None)])
     assert letters.kind is SectionKind.DEAD_LETTERS
-    assert len(sections_of([(KEYS["mute"].encode(), None)])) == SHARD_COUNT
+    (controls,) = sections_of([(KEYS["mute"].encode(), None)])
+    assert controls.kind is SectionKind.CONTROLS
