@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -83,7 +84,7 @@ class Segment:
     def messages(self) -> Iterator[Message]:
         """Return the messages in order."""
         starts = message_starts(self.at_ms, self.offset).tolist()
-        for start, stop in zip(starts, [*starts[1:], len(self.at_ms)], strict=True):
+        for start, stop in pairwise([*starts, len(self.at_ms)]):
             yield Message(int(self.at_ms[start]), slice(start, stop))
 
     def note_labels(self, state: ThresholdShard, message: Message) -> set[int]:

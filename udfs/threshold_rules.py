@@ -120,7 +120,8 @@ class _Run:
             else:
                 watch.active = self.state.book.rules[change.key]
         self.judging.tell(told, at_ms)
-        self.judging.evaluate({(c, change.key) for c in found if c in self.state.watches}, at_ms)
+        if not is_judged_anew:
+            self.judging.evaluate({(series, change.key) for series in found}, at_ms)
         self._forget_unnamed()
 
     def _forget_unnamed(self) -> None:
