@@ -89,12 +89,17 @@ class Reaper:
         if self._left == 0:
             self._strike(lose)
 
+    @property
+    def loses_part(self):
+        """Say whether a part is to be lost."""
+        return self._death.loses_part is not None
+
     def wants_stop(self):
         """Say whether the death is one of a stop."""
         return self._death.step.startswith("stop:")
 
     def _strike(self, lose):
-        if self._death.loses_part is not None:
+        if self.loses_part:
             lose(self._death.loses_part)
         if self._death.delay_s is None:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -190,6 +195,9 @@ def watch_writer(reaper):
         is_watched = table != LEDGER and rows.num_rows > 0
         is_repair = token is not None and token.count("/") == REPAIR_SLASHES
         if is_watched:
+            if reaper.loses_part:
+                # A part that is to be lost must not be merged into others before.
+                self._client.command("SYSTEM STOP MERGES")
             reaper.passed("repairing" if is_repair else "inserting", table)
         insert(self, table, rows, token, target_count)
         if is_watched:

@@ -54,9 +54,14 @@ class KillLoad:
         self._count = 0
         self._open_deliveries = 0
         servers = settings.kafka.bootstrap_servers
-        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 0})
+        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 0, "log_level": 2})
         self._transactions = Producer(
-            {"bootstrap.servers": servers, "transactional.id": "kill-load", "linger.ms": 0}
+            {
+                "bootstrap.servers": servers,
+                "transactional.id": f"{settings.kafka.topic_prefix}kill-load",
+                "linger.ms": 0,
+                "log_level": 2,
+            }
         )
         self._transactions.init_transactions()
         self._letters = DeadLetterWriter(servers, self._name(Topic.DEAD_LETTERS))
@@ -219,8 +224,9 @@ class KillLoad:
         self._send(name, b"junk", b"\x00junk", ignore_place, partition)
 
     def _point(self):
-        """Return a point of two months; a share of them has a wrong clock, or no number."""
-        time_ms = START_MS + int(self._draw.integers(60 * DAY_MS // 1000)) * 1000
+        """Return a point of two weeks; a share of them has a wrong clock, or no number."""
+        # More weeks would be thousands of parts, and each loader opens all of them.
+        time_ms = START_MS + int(self._draw.integers(14 * DAY_MS // 1000)) * 1000
         if self._draw.random() < 0.1:
             time_ms = int(self._draw.choice([EARLIEST_MS - 1000, START_MS + 4000 * DAY_MS]))
         value = float(self._draw.integers(1_000_000)) / 4

@@ -1,9 +1,10 @@
-"""Kills a loader at every step of its work, again and again, in one directory; then counts rows.
+"""Kills a loader at every step of its work, again and again; then counts the rows.
 
     load ─> loader ─> dies ─> load ─> loader recovers ─> dies ─> ... ─> a whole loader ─> judgement
 
-Nothing mends between two kills but the next loader. After each row of the table a loader that is
-not touched brings in what is left, and every row of every table is compared.
+Nothing mends between two kills but the next loader. Each row of the table has topics and a
+directory of its own; after its last kill a loader that is not touched brings in what is left, and
+every row of every table is compared.
 """
 
 import contextlib
@@ -20,9 +21,12 @@ from jobs.local_stack import LocalStack, Part
 from jobs.ports import free_port_settings
 from jobs.query import asking
 from jobs.settings_file import write_settings_file
+from jobs.topic_admin import create_topics
 from schemas.registry import SchemaRegistry
+from schemas.tables import migrations
 from schemas.topics import Topic, topic_name
 from sinks.clickhouse_endpoint import open_client
+from sinks.migration_writer import migrate
 from tests.chaos.dying_loader import Death
 from tests.chaos.kill_judgement import NO_MERGES, REPLACING, judge
 from tests.chaos.kill_load import ODD, KillLoad
@@ -39,11 +43,19 @@ POSITIONS_SQL = "SELECT topic, partition, last_offset + 1, is_done FROM load_led
 
 
 class KillRun:
-    """One directory, one load, many deaths."""
+    """One directory, one load, many deaths.
 
-    def __init__(self, stack, forks, seed):
-        self.settings, self._forks = stack.settings, forks
+    Args:
+        settings: with a directory and topics of its own; the topics exist.
+        forks: start the loaders.
+        seed: of the load and of every instant.
+    """
+
+    def __init__(self, settings, forks, seed):
+        self.settings, self._forks = settings, forks
         self._draw = random.Random(seed)
+        for name in ("logs", "run"):
+            (settings.stack.data_dir / name).mkdir(parents=True)
         self._file = write_settings_file(self.settings)
         self._log = self.settings.stack.data_dir / "logs" / "killed-loaders.log"
         self._notes = self.settings.stack.data_dir / "run" / "steps-passed"
@@ -57,9 +69,9 @@ class KillRun:
 
     def prepare(self):
         """Make the tables: one that refuses some rows, and none that hides a second copy."""
-        process = self._start_whole()
-        self._end_whole(process)
-        with open_client(clickhouse_address(self.settings)) as client:
+        address = clickhouse_address(self.settings)
+        migrate(address, migrations())
+        with open_client(address) as client:
             client.command(REFUSE_ODD)
             for table in REPLACING:
                 client.command(NO_MERGES.format(table))
@@ -210,27 +222,41 @@ def run_loader_kills(folder, seed, groups=GROUPS, report=print):
         # The rows are of a fixed month, which gets older.
         clickhouse={"keep_days": (0, 0, 0), "keep_points_days": 0},
     )
-    wrong, began_s = [], time.monotonic()
-    with (
-        LocalStack(settings, parts=(Part.KAFKA, Part.REGISTRY)) as stack,
-        LoaderForks() as forks,
-    ):
-        run = KillRun(stack, forks, seed)
-        run.prepare()
-        for group in groups:
-            kills = run.suffer(group)
-            found, longest_s = run.judge()
+    wrong, runs, began_s = [], [], time.monotonic()
+    with LocalStack(settings, parts=(Part.KAFKA, Part.REGISTRY)), LoaderForks() as forks:
+        for number, group in enumerate(groups):
+            runs.append(KillRun(_own_settings(settings, number), forks, seed + number))
+            runs[-1].prepare()
+            kills = runs[-1].suffer(group)
+            found, longest_s = runs[-1].judge()
             rollups = "equal" if found.are_rollups_equal else "differ"
-            report(
-                line((group.text, kills, found.lost, found.duplicated, rollups, f"{longest_s:.1f}"))
-            )
+            cells = group.text, kills, found.lost, found.duplicated, rollups, f"{longest_s:.1f}"
+            report(line(cells))
             wrong += [f"{group.text}: {each}" for each in found.wrong]
-    report(
-        f"\n{run.kill_count} kills in {time.monotonic() - began_s:.0f} s; of {run.instant_count} "
-        f"at an instant of an insert {run.inside_count} came within it; "
-        f"{run.missed_count} loaders did not come to their step and were killed elsewhere"
-    )
+    report(_summary(runs, time.monotonic() - began_s))
     return wrong
+
+
+def _own_settings(settings, number):
+    """Return settings with topics, which are created, and a directory of their own."""
+    stack, kafka = settings.stack, settings.kafka
+    own = settings.model_copy(
+        update={
+            "stack": stack.model_copy(update={"data_dir": stack.data_dir / f"kills{number}"}),
+            "kafka": kafka.model_copy(update={"topic_prefix": f"kills{number}."}),
+        }
+    )
+    create_topics(own.kafka)
+    return own
+
+
+def _summary(runs, took_s):
+    names = ("kill_count", "instant_count", "inside_count", "missed_count")
+    kills, instants, inside, missed = (sum(getattr(run, n) for run in runs) for n in names)
+    return (
+        f"\n{kills} kills in {took_s:.0f} s; of {instants} at an instant of an insert {inside} "
+        f"came within it; {missed} loaders did not come to their step and were killed elsewhere"
+    )
 
 
 def line(cells):
