@@ -48,6 +48,7 @@ class Device:
         """Note a fact with what it does to N and M."""
         now = self.counts()
         fact = {"kind": kind, "time": time_ms, "device": self.name, "start": self.seen_ms}
+        fact |= {"partition": self.partition}
         fact |= {"dn": now[0] - before[0], "dm": now[1] - before[1], "hidden": self.is_hidden}
         self.facts.append(fact | {"starts": self.starts_ms, "excused": self.excused_ms} | more)
 
@@ -128,6 +129,7 @@ def reference_events(lines: list[LogLine]) -> list[dict[str, Any]]:
         facts += _history(Device(name, partition), lines, gaps.get(partition, []), clocks)
     end_ms = max(clocks.values())
     told = [fact for fact in facts if fact["kind"] != "stranger" or _leaves_ms(fact) <= end_ms]
+    told += _away(lines, clocks, gaps)
     ordered = sorted(told, key=lambda fact: (_leaves_ms(fact), fact["device"]))
     return _Fold().events(ordered, end_ms)
 
@@ -149,6 +151,37 @@ def _clocks_and_gaps(
             gaps.setdefault(line.partition, []).append((last_ms, line.at_ms))
         clocks[line.partition] = line.at_ms
     return clocks, gaps
+
+
+def _away(
+    lines: list[LogLine], clocks: dict[int, int], gaps: dict[int, list[tuple[int, int]]]
+) -> list[Fact]:
+    """Return when partitions are silent while another one speaks: their devices do not count."""
+    firsts = {line.partition: line.at_ms for line in reversed(lines) if line.partition in clocks}
+    newest_ms = max(clocks.values())
+    facts = []
+    for partition, clock_ms in clocks.items():
+        for begin_ms, end_ms in [*gaps.get(partition, []), (clock_ms, newest_ms + 1)]:
+            silent_ms = begin_ms + BLIND_MS
+            spoken = [
+                _speaks_from(firsts[other], clocks[other], gaps.get(other, []), silent_ms)
+                for other in clocks
+                if other != partition
+            ]
+            away_ms = min(spoken, default=end_ms)
+            if away_ms < end_ms:
+                said = {"partition": partition, "device": ""}
+                facts.append({"kind": "away", "time": away_ms} | said)
+                facts.append({"kind": "back", "time": end_ms} | said)
+    return facts
+
+
+def _speaks_from(first_ms: int, clock_ms: int, gaps: list[tuple[int, int]], at_ms: int) -> float:
+    """Return the first instant from one on at which a partition is not silent itself."""
+    if at_ms > clock_ms:
+        return math.inf
+    inside = [end for begin, end in gaps if begin < at_ms < end]
+    return inside[0] if inside else max(at_ms, first_ms)
 
 
 def _homes(lines: list[LogLine]) -> dict[str, int]:
@@ -193,6 +226,8 @@ class _Fold:
 
     def __init__(self) -> None:
         self.monitored = self.offline = 0
+        self.homes: dict[int, list[int]] = {}
+        self.away: set[int] = set()
         self.emergency: int | None = None
         self.clear_ms: int | None = None
         self.told: dict[str, list[str]] = {}
@@ -213,13 +248,22 @@ class _Fold:
         if fact["kind"] == "stranger":
             self._emit("unregistered-device", fact["device"], fact["time"], 1, fact["time"], "info")
             return
-        if fact["kind"] != "counted":
-            self._device(fact)
-        self.monitored += fact["dn"]
-        self.offline += fact["dm"]
+        home = self.homes.setdefault(fact["partition"], [0, 0])
+        if fact["kind"] == "away":
+            self.away.add(fact["partition"])
+        elif fact["kind"] == "back":
+            self.away.discard(fact["partition"])
+        else:
+            if fact["kind"] != "counted":
+                self._device(fact)
+            home[0] += fact["dn"]
+            home[1] += fact["dm"]
+        heard = [counts for partition, counts in self.homes.items() if partition not in self.away]
+        self.monitored, self.offline = (sum(counts[i] for counts in heard) for i in (0, 1))
         need = max(min(3, self.monitored), math.ceil(self.monitored / 10))
         if self.emergency is None:
             is_rise = fact["kind"] == "warning" and fact["dm"] > 0
+            is_rise = is_rise and fact["partition"] not in self.away
             if is_rise and self.monitored >= 2 and self.offline >= need:
                 self.emergency = fact["time"]
                 self._fleet(1, fact["time"], "firing", None)

@@ -61,9 +61,9 @@ class DeviceMoves:
         self.climb(contacts.row, rows, contacts.clock_ms, None)
         is_first = ~has_flag(rows, Flag.SEEN)
         is_fresh = is_first | (contacts.seen_ms > rows["last_seen_ms"])
-        rows["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
         rows["claim"] = np.where(is_fresh, contacts.claim, rows["claim"])
         heard = _heard(rows, contacts.seen_ms)
+        heard["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
         self._tell_contacts(contacts, rows, heard, is_fresh)
         rows = np.where(is_fresh, heard, rows)
         stale = contacts.is_stale & is_fresh
@@ -84,6 +84,10 @@ class DeviceMoves:
         self.log.add(Kind.RESOLVED, index[is_back], change, clock_ms[is_back], ends_ms)
         is_new = is_first & ~is_back
         self.log.add(Kind.SEEN, index[is_new], (rows[is_new], heard[is_new]), clock_ms[is_new])
+        has_moved = ~is_first & ~is_back & (rows["partition"] != heard["partition"])
+        has_moved &= is_monitored(rows)
+        move = rows[has_moved], heard[has_moved]
+        self.log.add(Kind.MOVED, index[has_moved], move, clock_ms[has_moved])
         is_another_day = rows["last_seen_ms"] // DAY_MS < contacts.seen_ms // DAY_MS
         is_stranger = is_fresh & ~has_flag(rows, Flag.REGISTERED) & (is_first | is_another_day)
         strange = heard[is_stranger], heard[is_stranger]

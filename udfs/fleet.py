@@ -9,8 +9,7 @@ what each event says depend on the log alone: not on shards, blocks or restarts.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -24,13 +23,20 @@ from udfs.alerts import (
     partition_record,
 )
 from udfs.device_status import StatusRecord, status_record
+from udfs.hearing import Hearing
 from udfs.hushes import Hushes, Subject
 from udfs.notices import device_notice, hush_pairs
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
-from udfs.tenant_fleet import LAST_OF_INSTANT, Emergency, Moment, TenantFleet
-from udfs.transitions import Cause, Kind, no_transitions
+from udfs.tenant_fleet import (
+    LAST_OF_INSTANT,
+    Moment,
+    TenantFleet,
+    restored_tenant,
+    tenant_values,
+)
+from udfs.transitions import TRANSITION_SCHEMA, Cause, Kind, no_transitions
 from udfs.waiting_rows import take_ripe
 
 STATE_VERSION = 2
@@ -48,6 +54,7 @@ class FleetState:
         tenants: counters by tenant.
         hold_until_ms: while the input lags, nothing leaves before the clocks have passed this.
         hushes: what operators silence.
+        hearing: which partitions speak; devices of blind ones do not count.
     """
 
     clocks_ms: tuple[int, ...]
@@ -55,6 +62,7 @@ class FleetState:
     tenants: dict[str, TenantFleet]
     hold_until_ms: int | None = None
     hushes: Hushes = field(default_factory=Hushes)
+    hearing: Hearing = field(default_factory=Hearing)
 
     @classmethod
     def empty(cls, shard_count: int) -> "FleetState":
@@ -65,9 +73,10 @@ class FleetState:
         """Return the state as versioned bytes."""
         meta = {
             "clocks_ms": self.clocks_ms,
-            "tenants": [asdict(tenant) for tenant in self.tenants.values()],
+            "tenants": [tenant_values(tenant) for tenant in self.tenants.values()],
             "hold_until_ms": self.hold_until_ms,
             "hushes": self.hushes.to_values(),
+            "hearing": self.hearing.to_values(),
         }
         return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
 
@@ -81,13 +90,17 @@ class FleetState:
         state = unpack_state(packed)
         if state.version not in (FIRST_VERSION, STATE_VERSION):
             raise StateLayoutError(f"fleet state of version {state.version}")
-        tenants = [_restored_tenant(stored) for stored in state.meta["tenants"]]
+        tenants = [restored_tenant(stored) for stored in state.meta["tenants"]]
+        waiting = state.frames["waiting"]
+        if state.version == FIRST_VERSION:
+            waiting = waiting.with_columns(left_partition="partition").select(*TRANSITION_SCHEMA)
         return cls(
             tuple(state.meta["clocks_ms"]),
-            state.frames["waiting"],
+            waiting,
             {tenant.tenant_id: tenant for tenant in tenants},
             state.meta["hold_until_ms"],
             Hushes.from_values(state.meta.get("hushes", Hushes().to_values())),
+            Hearing.from_values(state.meta.get("hearing", Hearing().to_values())),
         )
 
 
@@ -122,39 +135,47 @@ def on_transitions(
     if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
     ripe, waiting = take_ripe(waiting, low_ms)
-    account = _Account(dict(state.tenants), state.hushes, min(state.clocks_ms), policy)
+    account = _Account(state, policy)
     for row in ripe.iter_rows(named=True):
         account.take(row)
     account.pass_time(below_ms=low_ms, input_clock_ms=low_ms)
     if held_ms is not None:
         hush_pairs(account.events, held_ms)
-    after = FleetState(tuple(clocks), waiting, account.tenants, hushes=account.hushes)
+    after = FleetState(
+        tuple(clocks), waiting, account.tenants, hushes=account.hushes, hearing=account.hearing
+    )
     return FleetStep(after, account.events, account.statuses)
+
+
+PARTITION_KINDS = (Kind.MET, Kind.BLIND, Kind.HEARD, Kind.GAP)
 
 
 class _Account:
     """Applies rows in order to the tenants' fleets and collects what follows."""
 
-    def __init__(
-        self, tenants: dict[str, TenantFleet], hushes: Hushes, done_ms: int, policy: OfflinePolicy
-    ) -> None:
-        self.tenants = tenants
-        self.hushes = hushes
+    def __init__(self, before: FleetState, policy: OfflinePolicy) -> None:
+        self.tenants = tenants = dict(before.tenants)
+        self.hushes = before.hushes
+        self.hearing = before.hearing
+        self._blind = before.hearing.blind
+        self._heard: Transition | None = None
         self.policy = policy
-        self._done_ms = done_ms
+        self._done_ms = min(before.clocks_ms)
         self.events: list[AlertRecord] = []
         self.statuses: list[StatusRecord] = []
         self._clearing = {id_ for id_, t in tenants.items() if t.clear_since_ms is not None}
 
     def take(self, row: Transition) -> None:
         """Apply one row."""
+        if self._heard is not None and not _is_with(row, self._heard):
+            self._count_heard()
         if self._clearing or self.hushes.mutes:
-            self.pass_time(row["time_ms"], row["input_clock_ms"])
+            self._pass_time(row["time_ms"], row["input_clock_ms"])
         if row["kind"] == Kind.CONTROL:
             self._obey(row)
             return
-        if row["kind"] in (Kind.BLIND, Kind.HEARD, Kind.GAP):
-            self.events.append(partition_record(row, self.policy))
+        if row["kind"] in PARTITION_KINDS:
+            self._hear(row)
             return
         if row["kind"] in (Kind.UNREGISTERED, Kind.OVERDUE):
             self.events.append(info_record(row))
@@ -164,7 +185,7 @@ class _Account:
             self._tell(tenant, row)
         if row["kind"] == Kind.MUTE_ENDED:
             return
-        status = status_record(row)
+        status = None if row["kind"] == Kind.MOVED else status_record(row)
         if status is not None:
             self.statuses.append(status)
         self._count(tenant, row)
@@ -177,6 +198,21 @@ class _Account:
         elif isinstance(event, Ack):
             self.hushes = self.hushes.with_ack(event, row["time_ms"])
 
+    def _hear(self, row: Transition) -> None:
+        """Tell of a partition; it counts when all that falls on its instant is known."""
+        if row["seq"] > 0:
+            self.events.append(partition_record(row, self.policy))
+        self.hearing = self.hearing.after(Kind(row["kind"]), row["partition"])
+        self._heard = row
+
+    def _count_heard(self) -> None:
+        """Count the devices of partitions that are heard, and no others."""
+        row, self._heard = self._heard, None
+        if row is not None and self._blind != self.hearing.blind:
+            self._blind = self.hearing.blind
+            for tenant_id in sorted(self.tenants):
+                self._judge(self.tenants[tenant_id].without_blind(self._blind), row)
+
     def _tell(self, tenant: TenantFleet, row: Transition) -> None:
         notice = device_notice(tenant, self.hushes, row, self.policy)
         episode_id = device_episode(row).id if self.hushes.acks else ""
@@ -187,6 +223,10 @@ class _Account:
 
     def pass_time(self, below_ms: int, input_clock_ms: int) -> None:
         """Do what time alone brings about before an instant, in order."""
+        self._count_heard()
+        self._pass_time(below_ms, input_clock_ms)
+
+    def _pass_time(self, below_ms: int, input_clock_ms: int) -> None:
         if self.hushes.mutes:
             self._end_mutes(below_ms, input_clock_ms)
         if self._clearing:
@@ -215,15 +255,21 @@ class _Account:
             self._end(tenant, (end_ms, LAST_OF_INSTANT), min(input_clock_ms, below_ms), None)
 
     def _count(self, tenant: TenantFleet, row: Transition) -> None:
+        is_moved = row["partition"] != row["left_partition"]
+        if is_moved or row["monitored_delta"] != 0 or row["offline_delta"] != 0:
+            tenant = tenant.counted(row, self._blind)
+        self._judge(tenant, row)
+
+    def _judge(self, tenant: TenantFleet, row: Transition) -> None:
+        """Begin or end what N and M ask for after a row."""
         moment: Moment = row["time_ms"], row["device_id"]
-        delta = row["monitored_delta"], row["offline_delta"]
-        if delta != (0, 0):
-            tenant = tenant.counted(row["device_id"], *delta)
         if tenant.emergency is not None and tenant.monitored_count == 0:
             self._end(tenant, moment, row["input_clock_ms"], Cause.NO_MONITORED_DEVICES)
             return
-        # A change of the registry alone never fires: only a device that falls silent does.
+        # A change of the registry alone never fires, nor a partition that is heard again: only a
+        # device that falls silent does.
         is_rise = row["kind"] == Kind.WARNING and row["offline_delta"] > 0
+        is_rise = is_rise and row["partition"] not in self._blind
         if tenant.emergency is None and is_rise and tenant.is_emergency_reached(self.policy):
             is_muted = self.hushes.is_muted(Subject(tenant.tenant_id), moment[0])
             tenant, event = tenant.with_emergency(
@@ -247,25 +293,6 @@ class _Account:
             self._clearing.add(tenant.tenant_id)
 
 
-def _restored_tenant(stored: dict[str, Any]) -> TenantFleet:
-    emergency = stored["emergency"]
-    return TenantFleet(
-        **{
-            **stored,
-            "emergency": None if emergency is None else _restored_emergency(emergency),
-            "past": tuple(_restored_emergency(past) for past in stored["past"]),
-            "sample": tuple(stored["sample"]),
-        }
-    )
-
-
-def _restored_emergency(stored: dict[str, Any]) -> Emergency:
-    begun_ms, begun_by = stored["begun"]
-    ended = stored["ended"]
-    return Emergency(
-        (begun_ms, begun_by),
-        stored["event_id"],
-        ended=None if ended is None else tuple(ended),
-        seq=stored.get("seq", 1),
-        is_told=stored.get("is_told", True),
-    )
+def _is_with(row: Transition, other: Transition) -> bool:
+    """Return whether a row, too, tells of a partition at another's instant."""
+    return row["kind"] in PARTITION_KINDS and row["time_ms"] == other["time_ms"]

@@ -42,7 +42,7 @@ from udfs.partition_clocks import (
     with_partitions,
 )
 from udfs.registry_changes import Atom, PendingChanges
-from udfs.silent_partitions import Silence, tell_heard, tell_left_behind
+from udfs.silent_partitions import Silence, tell_heard, tell_left_behind, tell_met
 
 
 @dataclass
@@ -151,6 +151,7 @@ class ShardStep(DeviceMoves):
         at = stretches.partition
         books = self.partitions[at]
         known = is_known(books)
+        tell_met(self.log, stretches.at(~known), max(0, int(self.before_ms[-1])))
         step_ms = stretches.first_ms - books["clock_ms"]
         lost = known & (
             stretches.first_offset - books["next_offset"] >= self.policy.gap_min_offsets

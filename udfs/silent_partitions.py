@@ -18,6 +18,13 @@ class Silence(NamedTuple):
     is_blind: Bools
 
 
+def tell_met(log: TransitionLog, stretches: Stretches, floor_ms: int) -> None:
+    """Tell of partitions that are read for the first time, at `floor_ms` at the earliest."""
+    for partition, first_ms in zip(stretches.partition, stretches.first_ms, strict=True):
+        time_ms = max(int(first_ms), floor_ms)
+        log.add_span(Kind.MET, int(partition), {"time_ms": time_ms, "input_clock_ms": time_ms})
+
+
 def tell_heard(
     log: TransitionLog, books: Rows, stretches: Stretches, silence: Silence, policy: OfflinePolicy
 ) -> None:

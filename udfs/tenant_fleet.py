@@ -4,10 +4,21 @@ M >= need(N), on a rise of M     -> fires, once
 M <= clear_level(N) for 300 s    -> resolves; any M above it in between begins the wait anew
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from udfs.alerts import AlertRecord, Episode, Head, Notice, Rule, Status, alert_record
+from udfs.alerts import (
+    AlertRecord,
+    Episode,
+    Head,
+    Notice,
+    Rule,
+    Status,
+    Transition,
+    alert_record,
+)
+from udfs.device_columns import NO_PARTITION
 from udfs.hushes import MUTE
 from udfs.offline_policy import OfflinePolicy, Severity
 from udfs.transitions import Cause
@@ -51,8 +62,9 @@ class TenantFleet:
 
     Args:
         tenant_id: whose.
-        monitored_count: N.
+        monitored_count: N, without the devices of blind partitions.
         offline_count: M, those of N in warning or critical.
+        homes: N and M by the partition that devices were last heard on, blind ones too.
         emergency: the one that fires now.
         clear_since_ms: since when M is at or below the clear level, while an emergency fires.
         past: emergencies that ended, oldest first.
@@ -66,13 +78,26 @@ class TenantFleet:
     clear_since_ms: int | None = None
     past: tuple[Emergency, ...] = ()
     sample: tuple[str, ...] = ()
+    homes: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
-    def counted(self, device_id: str, monitored_delta: int, offline_delta: int) -> "TenantFleet":
-        """Return the fleet after one transition of a device."""
-        monitored_count = self.monitored_count + monitored_delta
-        offline_count = self.offline_count + offline_delta
+    def counted(self, row: Transition, blind: frozenset[int]) -> "TenantFleet":
+        """Return the fleet after one transition of a device.
+
+        Args:
+            row: of `TRANSITION_SCHEMA`.
+            blind: partitions that do not count.
+        """
+        homes, monitored_count, offline_count = dict(self.homes), 0, 0
+        for partition, monitored, offline in _changes(row):
+            before = homes.get(partition, (0, 0))
+            homes[partition] = before[0] + monitored, before[1] + offline
+            if partition not in blind:
+                monitored_count += monitored
+                offline_count += offline
+        monitored_count += self.monitored_count
+        offline_count += self.offline_count
         assert 0 <= offline_count <= monitored_count, f"M and N of {self.tenant_id}"
-        sample = self.sample
+        sample, device_id, offline_delta = self.sample, row["device_id"], row["offline_delta"]
         if offline_delta > 0:
             sample = (*sample, device_id)[-SAMPLE_MAX_DEVICES:]
         elif offline_delta < 0 and device_id in sample:
@@ -85,7 +110,15 @@ class TenantFleet:
             self.clear_since_ms,
             self.past,
             sample,
+            homes,
         )
+
+    def without_blind(self, blind: frozenset[int]) -> "TenantFleet":
+        """Return the fleet with N and M of those partitions alone that are heard (C5)."""
+        heard = [counts for partition, counts in self.homes.items() if partition not in blind]
+        monitored_count = sum(monitored for monitored, _ in heard)
+        offline_count = sum(offline for _, offline in heard)
+        return replace(self, monitored_count=monitored_count, offline_count=offline_count)
 
     def is_emergency_reached(self, policy: OfflinePolicy) -> bool:
         """Return whether so many are offline that a rise of M fires."""
@@ -195,5 +228,55 @@ class TenantFleet:
         )
 
 
+def _changes(row: Transition) -> list[tuple[int, int, int]]:
+    """Return what a row does to N and M of partitions: (partition, to N, to M)."""
+    home, left = row["partition"], row["left_partition"]
+    monitored, offline = row["monitored_delta"], row["offline_delta"]
+    if home == left:
+        return [(home, monitored, offline)] if (monitored, offline) != (0, 0) else []
+    was_monitored = row["is_counted"] and monitored <= 0
+    is_monitored = row["is_counted"] and monitored >= 0
+    # Whoever is heard elsewhere is heard: it is offline no longer.
+    return [
+        (left, -int(was_monitored), min(0, offline)),
+        (home, int(is_monitored), max(0, offline)),
+    ]
+
+
 def _episode(tenant_id: str, start_ms: int) -> Episode:
     return Episode(tenant_id, Rule.FLEET_OFFLINE, f"tenant/{tenant_id}", start_ms)
+
+
+def tenant_values(tenant: TenantFleet) -> dict[str, Any]:
+    """Return everything of a tenant for the state's bytes."""
+    homes = [[partition, *counts] for partition, counts in tenant.homes.items()]
+    return asdict(replace(tenant, homes={})) | {"homes": homes}
+
+
+def restored_tenant(stored: dict[str, Any]) -> TenantFleet:
+    """Return what `tenant_values` wrote, in this or the first layout."""
+    # The first layout counted a tenant as a whole: as if on a partition that is never blind.
+    whole = [[NO_PARTITION, stored["monitored_count"], stored["offline_count"]]]
+    homes = {partition: (n, m) for partition, n, m in stored.get("homes", whole)}
+    emergency = stored["emergency"]
+    return TenantFleet(
+        **{
+            **stored,
+            "emergency": None if emergency is None else _restored_emergency(emergency),
+            "past": tuple(_restored_emergency(past) for past in stored["past"]),
+            "sample": tuple(stored["sample"]),
+            "homes": homes,
+        }
+    )
+
+
+def _restored_emergency(stored: dict[str, Any]) -> Emergency:
+    begun_ms, begun_by = stored["begun"]
+    ended = stored["ended"]
+    return Emergency(
+        (begun_ms, begun_by),
+        stored["event_id"],
+        ended=None if ended is None else tuple(ended),
+        seq=stored.get("seq", 1),
+        is_told=stored.get("is_told", True),
+    )

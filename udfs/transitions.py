@@ -30,10 +30,12 @@ class Kind(StrEnum):
     REGISTERED = "registered"  # the registry changed something that counts
     UNREGISTERED = "unregistered"  # a device that the registry does not know sends
     OVERDUE = "commissioning_overdue"
+    MET = "met"  # a partition is read for the first time
     BLIND = "blind"  # a partition went silent
     HEARD = "heard"  # a partition speaks again
     GAP = "gap"  # records of a partition were lost
     MUTE_ENDED = "mute_ended"  # an open episode whose mute is over
+    MOVED = "moved"  # a device of N is heard on another partition
     CONTROL = "control"  # what operators said; its JSON is the reason
 
 
@@ -59,6 +61,7 @@ TRANSITION_SCHEMA: dict[str, Any] = {
     "seq": pl.Int32,  # 0 = a change without an event
     "stage": pl.Int8,  # of the episode; of a resolved one, the stage it had
     "partition": pl.Int32,
+    "left_partition": pl.Int32,  # before; differs where the device moved
     "reason": pl.String,
     "blind_ms": pl.Int64,
     "threshold_ms": pl.Int64,
@@ -92,6 +95,8 @@ class _Part:
     kind: Kind
     index: Int64s
     rows: Rows
+    home: NDArray[Any]
+    left: NDArray[Any]
     time_ms: Int64s
     ends_ms: Int64s | None
     seq: NDArray[Any]
@@ -135,6 +140,8 @@ class TransitionLog:
                 kind,
                 index,
                 (before if has_ended else after).copy(),
+                after["partition"].astype(np.int32),
+                before["partition"].astype(np.int32),
                 time_ms,
                 ends_ms,
                 _sequence_numbers(kind, before),
@@ -145,10 +152,15 @@ class TransitionLog:
         )
 
     def add_span(self, kind: Kind, partition: int, span: dict[str, int | None]) -> None:
-        """Note that a partition went silent, speaks again, or lost records."""
+        """Note that a partition was met, went silent, speaks again, or lost records."""
         row = dict.fromkeys(TRANSITION_SCHEMA)
         row.update(tenant_id=CLOCK_TENANT_ID, device_id=str(partition), kind=kind.value)
-        row.update(partition=partition, seq=2 if kind is Kind.HEARD else 1, **span)
+        row.update(
+            partition=partition,
+            left_partition=partition,
+            seq={Kind.MET: 0, Kind.HEARD: 2}.get(kind, 1),
+            **span,
+        )
         row.update(monitored_delta=0, offline_delta=0, is_counted=False, stage=Stage.CRITICAL)
         row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
         self.spans.append(row)
@@ -162,7 +174,14 @@ class TransitionLog:
         """
         row = dict.fromkeys(TRANSITION_SCHEMA)
         row.update(tenant_id="", device_id="", kind=Kind.CONTROL.value, time_ms=told_ms)
-        row.update(reason=text, seq=0, stage=Stage.NONE, partition=0, input_clock_ms=told_ms)
+        row.update(
+            reason=text,
+            seq=0,
+            stage=Stage.NONE,
+            partition=0,
+            left_partition=0,
+            input_clock_ms=told_ms,
+        )
         row.update(monitored_delta=0, offline_delta=0, is_counted=False)
         row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
         self.spans.append(row)
@@ -225,11 +244,12 @@ def _part_frame(
         "last_seen_ms": _or_null(rows["last_seen_ms"], is_seen),
         "seq": part.seq,
         "stage": rows["stage"].astype(np.int8),
-        "partition": rows["partition"].astype(np.int32),
+        "partition": part.home,
+        "left_partition": part.left,
         "reason": _reasons(part, nobody_saw),
         "blind_ms": rows["excused_ms"],
         "threshold_ms": late_ms + after_ms,
-        "input_clock_ms": clocks_ms[rows["partition"]],
+        "input_clock_ms": clocks_ms[part.home],
         "monitored_delta": part.monitored_delta,
         "offline_delta": part.offline_delta,
         "is_counted": part.is_counted,

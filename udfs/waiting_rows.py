@@ -8,6 +8,7 @@ a partition that was only read later than the others, while what calls it silent
 
 import polars as pl
 
+from schemas.topics import CLOCK_TENANT_ID
 from udfs.transitions import Kind, no_transitions
 
 STRANGER_PATIENCE_MS = 60_000
@@ -27,7 +28,8 @@ def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.Da
         return no_transitions(), waiting
     rows = _without_late_readings(_without_premature(waiting))
     is_ripe = rows.select(_leaves_ms() < below_ms).to_series()
-    ripe = rows.filter(is_ripe).sort(_leaves_ms(), *DEVICE, maintain_order=True)
+    is_device = pl.col("tenant_id") != CLOCK_TENANT_ID
+    ripe = rows.filter(is_ripe).sort(_leaves_ms(), is_device, *DEVICE, maintain_order=True)
     return ripe, rows.filter(~is_ripe)
 
 

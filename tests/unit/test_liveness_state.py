@@ -4,6 +4,7 @@ The fixtures were written by the first release with these layouts. They are neve
 new layout gets a new version and a new fixture, and these must still restore.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,9 @@ def test_liveness_state_of_version_1_restores() -> None:
 def test_fleet_state_of_version_1_restores() -> None:
     stored = FleetState.from_bytes((FIXTURES / "fleet_v1.bin").read_bytes())
     fleet = half_told_story().fleet
-    assert stored.tenants == fleet.tenants
+    # The first layout did not know which partitions the devices were last heard on.
+    without_homes = {id_: replace(t, homes={}) for id_, t in stored.tenants.items()}
+    assert without_homes == {id_: replace(t, homes={}) for id_, t in fleet.tenants.items()}
     assert stored.tenants["acme"].emergency is not None
     assert stored.clocks_ms == fleet.clocks_ms
     assert stored.waiting.equals(fleet.waiting)
