@@ -173,8 +173,14 @@ class Watch:
             routes: channels of a breach that begins to fire.
         """
         found = []
-        order = sorted(self.told, key=lambda t: (t.status is not Status.FIRING, t.start_ms))
-        pairs, left = _matched(order, self.spells())
+        spells = self.spells()
+        # What was told last of a spell keeps it: without a new figure there is nothing to say.
+        ends = {spell.ends_ms for spell in spells}
+        order = sorted(
+            self.told,
+            key=lambda t: (t.status is not Status.FIRING, t.ends_ms not in ends, t.start_ms),
+        )
+        pairs, left = _matched(order, spells)
         for told, spell in pairs:
             tidings = self._changed(told, spell, now_ms, old_before_ms)
             found += [tidings] if tidings is not None else []

@@ -204,7 +204,16 @@ def _look(name: str, memory: Memory, wanted: Wanted, now_ms: int) -> list[Said]:
     free = breaches_of(figures, wanted, WINDOW_MS[wanted.per])
     every = list(free)
     said = []
-    for last in sorted(memory.told.values(), key=lambda s: (s.status != "firing", s.start_ms)):
+    ends = {breach.end for breach in every}
+    order = sorted(
+        memory.told.values(),
+        key=lambda s: (
+            s.status != "firing",
+            (s.start_ms if s.is_taken_back else s.ends_ms) not in ends,
+            s.start_ms,
+        ),
+    )
+    for last in order:
         breach = _breach_of(last, free, memory)
         if breach is not None:
             free.remove(breach)
