@@ -12,8 +12,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from jobs.backtest_log import LogLine
 from tests.alert_logs import TENANT
+from tests.alert_reference_turns import clocks_and_gaps, turns
 
-WARNING_MS, CRITICAL_MS, BLIND_MS, GRACE_MS, HOLD_MS = 300_000, 1_800_000, 30_000, 120_000, 300_000
+WARNING_MS, CRITICAL_MS, GRACE_MS, HOLD_MS = 300_000, 1_800_000, 120_000, 300_000
 PATIENCE_MS = 60_000
 SPACE = uuid5(NAMESPACE_URL, "fleetpulse")
 GAP, REGISTRY, CONTACT = 0, 1, 2
@@ -123,65 +124,19 @@ class Device:
 
 def reference_events(lines: list[LogLine]) -> list[dict[str, Any]]:
     """Return the events of a log whose only tenant is `TENANT`, partition spans left out."""
-    clocks, gaps = _clocks_and_gaps(lines)
+    clocks, gaps = clocks_and_gaps(lines)
     facts: list[Fact] = []
     for name, partition in _homes(lines).items():
         facts += _history(Device(name, partition), lines, gaps.get(partition, []), clocks)
     end_ms = max(clocks.values())
     told = [fact for fact in facts if fact["kind"] != "stranger" or _leaves_ms(fact) <= end_ms]
-    told += _away(lines, clocks, gaps)
+    told += turns(lines, clocks, gaps)
     ordered = sorted(told, key=lambda fact: (_leaves_ms(fact), fact["device"]))
     return _Fold().events(ordered, end_ms)
 
 
 def _leaves_ms(fact: Fact) -> int:
     return int(fact["time"]) + (PATIENCE_MS if fact["kind"] == "stranger" else 0)
-
-
-def _clocks_and_gaps(
-    lines: list[LogLine],
-) -> tuple[dict[int, int], dict[int, list[tuple[int, int]]]]:
-    clocks: dict[int, int] = {}
-    gaps: dict[int, list[tuple[int, int]]] = {}
-    for line in lines:
-        if line.type not in ("contact", "tick"):
-            continue
-        last_ms = clocks.get(line.partition, line.at_ms)
-        if line.at_ms - last_ms > BLIND_MS:
-            gaps.setdefault(line.partition, []).append((last_ms, line.at_ms))
-        clocks[line.partition] = line.at_ms
-    return clocks, gaps
-
-
-def _away(
-    lines: list[LogLine], clocks: dict[int, int], gaps: dict[int, list[tuple[int, int]]]
-) -> list[Fact]:
-    """Return when partitions are silent while another one speaks: their devices do not count."""
-    firsts = {line.partition: line.at_ms for line in reversed(lines) if line.partition in clocks}
-    newest_ms = max(clocks.values())
-    facts = []
-    for partition, clock_ms in clocks.items():
-        for begin_ms, end_ms in [*gaps.get(partition, []), (clock_ms, newest_ms + 1)]:
-            silent_ms = begin_ms + BLIND_MS
-            spoken = [
-                _speaks_from(firsts[other], clocks[other], gaps.get(other, []), silent_ms)
-                for other in clocks
-                if other != partition
-            ]
-            away_ms = min(spoken, default=end_ms)
-            if away_ms < end_ms:
-                said = {"partition": partition, "device": ""}
-                facts.append({"kind": "away", "time": away_ms} | said)
-                facts.append({"kind": "back", "time": end_ms} | said)
-    return facts
-
-
-def _speaks_from(first_ms: int, clock_ms: int, gaps: list[tuple[int, int]], at_ms: int) -> float:
-    """Return the first instant from one on at which a partition is not silent itself."""
-    if at_ms > clock_ms:
-        return math.inf
-    inside = [end for begin, end in gaps if begin < at_ms < end]
-    return inside[0] if inside else max(at_ms, first_ms)
 
 
 def _homes(lines: list[LogLine]) -> dict[str, int]:
@@ -248,11 +203,9 @@ class _Fold:
         if fact["kind"] == "stranger":
             self._emit("unregistered-device", fact["device"], fact["time"], 1, fact["time"], "info")
             return
-        home = self.homes.setdefault(fact["partition"], [0, 0])
-        if fact["kind"] == "away":
-            self.away.add(fact["partition"])
-        elif fact["kind"] == "back":
-            self.away.discard(fact["partition"])
+        home = self.homes.setdefault(fact["partition"], [0, 0])  # of a turn: nobody's
+        if fact["kind"] == "turn":
+            self.away = (self.away | fact["away"]) - fact["back"]
         else:
             if fact["kind"] != "counted":
                 self._device(fact)

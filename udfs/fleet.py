@@ -208,6 +208,7 @@ class _Account:
     def _count_heard(self) -> None:
         """Count the devices of partitions that are heard, and no others."""
         row, self._heard = self._heard, None
+        self.hearing = self.hearing.settled()
         if row is not None and self._blind != self.hearing.blind:
             self._blind = self.hearing.blind
             for tenant_id in sorted(self.tenants):

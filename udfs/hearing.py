@@ -13,29 +13,35 @@ from udfs.transitions import Kind
 
 @dataclass(frozen=True)
 class Hearing:
-    """The partitions that were ever read, and those of them that are silent."""
+    """What is heard of partitions.
+
+    Args:
+        known: those that were ever read.
+        silent: those of them that are silent.
+        blind: those of them whose devices do not count, until they speak.
+    """
 
     known: frozenset[int] = frozenset()
     silent: frozenset[int] = frozenset()
-
-    @property
-    def blind(self) -> frozenset[int]:
-        """Return the partitions whose devices do not count."""
-        return self.silent if self.silent < self.known else frozenset()
+    blind: frozenset[int] = frozenset()
 
     def after(self, kind: Kind, partition: int) -> "Hearing":
-        """Return it after what a partition's row tells."""
+        """Return it after what a partition's row tells; see `settled`."""
         one = frozenset({partition})
-        heard = replace(self, known=self.known | one)
+        known = self.known | one
         if kind is Kind.BLIND:
-            return replace(heard, silent=self.silent | one)
-        return replace(heard, silent=self.silent - one)
+            return replace(self, known=known, silent=self.silent | one)
+        return Hearing(known, self.silent - one, self.blind - one)
+
+    def settled(self) -> "Hearing":
+        """Return it after all that falls on one instant: who is silent while others speak."""
+        return replace(self, blind=self.silent) if self.silent < self.known else self
 
     def to_values(self) -> dict[str, Any]:
         """Return everything for the state's bytes."""
-        return {"known": sorted(self.known), "silent": sorted(self.silent)}
+        return {name: sorted(partitions) for name, partitions in self.__dict__.items()}
 
     @classmethod
     def from_values(cls, stored: dict[str, Any]) -> "Hearing":
         """Return what `to_values` wrote."""
-        return cls(frozenset(stored["known"]), frozenset(stored["silent"]))
+        return cls(**{name: frozenset(partitions) for name, partitions in stored.items()})

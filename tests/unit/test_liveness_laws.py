@@ -140,7 +140,6 @@ def test_blocks_change_nothing_when_an_interval_shrinks_while_its_partition_is_b
     assert facts(run_in_blocks(lines, [874], shard_count=1)) == facts(run(lines))
 
 
-@pytest.mark.xfail(strict=True, reason="N of an emergency is 4, the reference says 5")
 def test_counts_are_those_of_the_reference_when_the_registry_changes_while_blind() -> None:
     lines = random_log(668781488, partition_count=3, has_changes_while_blind=True)
     events = [e for e in run(lines) if not e["subject"].startswith("partition/")]
