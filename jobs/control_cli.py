@@ -127,6 +127,8 @@ def rule(
 ) -> None:
     """Set rules about silence or thresholds; all of a file are checked before the first is sent.
 
+    They are kept and listed; no job of this release acts on them yet.
+
     A rule takes the place of the one with its tenant and rule_id; "enabled": false switches it off.
 
     Example: fleetpulse control rule rules.json
