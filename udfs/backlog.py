@@ -20,7 +20,7 @@ def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:
     return replace(state, hold_until_ms=held_ms)
 
 
-def hold_if_lagging(state: FleetState, shard: int, clock_ms: int, now_ms: int) -> FleetState:
+def hold_if_lagging(state: FleetState, clock_ms: int, now_ms: int) -> FleetState:
     """Return the state that waits for the backlog when there is one (C7, case 25).
 
     The only use of a wall clock: it decides when events leave and whom they are told to, and
@@ -28,16 +28,12 @@ def hold_if_lagging(state: FleetState, shard: int, clock_ms: int, now_ms: int) -
 
     Args:
         state: before a shard's message.
-        shard: whose message.
-        clock_ms: the clock that it brings.
+        clock_ms: the clock that the message brings.
         now_ms: wall clock.
     """
-    clocks = list(state.clocks_ms)
-    clocks[shard] = max(clocks[shard], clock_ms)
-    low_ms = min(clocks)
-    is_on = state.hold_until_ms is not None or low_ms == UNKNOWN_MS
-    return (
-        state
-        if is_on or now_ms - low_ms <= LAG_MAX_MS
-        else hold_while_lagging(state, now_ms + SETTLE_MS)
-    )
+    # The shard that is ahead: after a silence of all input the others have not spoken yet.
+    ahead_ms = max(*state.clocks_ms, clock_ms)
+    is_on = state.hold_until_ms is not None or ahead_ms == UNKNOWN_MS
+    if is_on or now_ms - ahead_ms <= LAG_MAX_MS:
+        return state
+    return hold_while_lagging(state, now_ms + SETTLE_MS)

@@ -1,5 +1,7 @@
 """Events that wait for a backlog: what leaves, when, and whom it is told to (C7, case 25)."""
 
+from dataclasses import replace
+
 from jobs.backtest import Backtest, BacktestPlan
 from jobs.backtest_blocks import numbered_lines
 from tests.alert_logs import AlertLog, at, clock_of, every
@@ -13,7 +15,7 @@ POLICY = OfflinePolicy()
 
 
 def lagging(clock_ms, now_ms, state=None):
-    return hold_if_lagging(state or FleetState.empty(1), 0, clock_ms, now_ms)
+    return hold_if_lagging(state or FleetState.empty(1), clock_ms, now_ms)
 
 
 def test_a_lag_of_over_a_minute_holds_until_half_a_minute_after_it_was_seen():
@@ -25,9 +27,15 @@ def test_a_lag_of_over_a_minute_holds_until_half_a_minute_after_it_was_seen():
     assert later.hold_until_ms == now_ms + SETTLE_MS, "a hold that is on is not made longer"
 
 
-def test_nothing_is_held_before_every_shard_has_spoken():
-    state = hold_if_lagging(FleetState.empty(2), 0, at("12:00:00"), at("13:00:00"))
-    assert state.hold_until_ms is None
+def test_the_end_of_a_silence_of_all_input_is_no_backlog():
+    """The first shard that speaks again shows that the log is read as it is written."""
+    state = replace(FleetState.empty(2), clocks_ms=(at("12:00:00"), at("12:00:00")))
+    assert lagging(at("12:30:00"), at("12:30:01"), state).hold_until_ms is None
+    assert lagging(at("12:28:00"), at("12:30:01"), state).hold_until_ms is not None
+
+
+def test_before_any_input_nothing_is_held():
+    assert lagging(-1, at("12:30:01")).hold_until_ms is None
 
 
 def test_a_hold_ends_when_the_clocks_have_passed_it_and_a_new_lag_holds_anew():
@@ -51,7 +59,7 @@ def fed(lines, now, chunk_count):
         done = on_block(shard, block, POLICY)
         shard = done.state
         now_ms = max(at(now), *(line.line.at_ms for line in chunk))
-        held = hold_if_lagging(fleet, 0, done.clock_ms, now_ms)
+        held = hold_if_lagging(fleet, done.clock_ms, now_ms)
         step = on_transitions(held, 0, done.transitions, done.clock_ms, POLICY)
         fleet = step.state
         events += step.events
