@@ -27,7 +27,7 @@ SETTINGS max_partitions_per_insert_block = 0;
 DROP TABLE IF EXISTS telemetry_points;
 
 CREATE OR REPLACE VIEW telemetry_points AS
-SELECT tenant_id, metric, device_id, first_at + toIntervalMillisecond(after_ms) AS timestamp, point AS value, tags, is_skewed
+SELECT tenant_id, metric, device_id, first_at + toIntervalMillisecond(after_ms) AS timestamp, point AS value, tags, is_skewed, load_batch
 FROM telemetry_runs
 ARRAY JOIN offset_ms AS after_ms, value AS point;
 
