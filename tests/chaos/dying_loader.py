@@ -30,6 +30,7 @@ from sinks.clickhouse_writer import ClickHouseWriter
 from sinks.dead_letter_writer import DeadLetterWriter
 from sinks.ledger_writer import TABLE as LEDGER
 from sinks.ledger_writer import LedgerWriter
+from sinks.row_batch import PendingBatch
 
 TOPICS_INTERVAL_MS = 300
 """New topics are looked for so often, so that no kill waits half a minute for it."""
@@ -88,6 +89,11 @@ class Reaper:
         self._left -= 1
         if self._left == 0:
             self._strike(lose)
+
+    @property
+    def is_loading(self):
+        """Say whether it is at its usual work, so not in recovery."""
+        return self._phases == ["load"]
 
     @property
     def loses_part(self):
@@ -161,15 +167,26 @@ def watch_loader(reaper):
     around(reaper, LoadSource, "read_again", after="read-again")
     around(reaper, LoadSource, "close", before="closing", phase="stop")
     around(reaper, DeadLetterWriter, "send", after="letter-sent")
-    poll = LoadSource.poll
+    if reaper.wants_stop():
+        stop_with_work(reaper)
+
+
+def stop_with_work(reaper):
+    """Let the service be told to stop when it has read something, and leave that to its end."""
+    poll, is_due = LoadSource.poll, PendingBatch.is_due
+    stopping = []
 
     def poll_and_stop(self, *args):
         found = poll(self, *args)
-        if found and reaper.wants_stop():
+        if found and reaper.is_loading and not stopping:
+            stopping.append(True)
             os.kill(os.getpid(), signal.SIGTERM)
         return found
 
-    LoadSource.poll = poll_and_stop
+    def is_due_before(self, *args, **kwargs):
+        return not stopping and is_due(self, *args, **kwargs)
+
+    LoadSource.poll, PendingBatch.is_due = poll_and_stop, is_due_before
 
 
 def watch_ledger(reaper):

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+import pyarrow as pa
+
 from jobs import loader_service
 from jobs.settings import SETTINGS_FILE_VARIABLE
 from tests.chaos import dying_loader
@@ -82,6 +84,7 @@ class LoaderForks:
 
 def serve():
     """Answer requests until there are no more."""
+    pa.scalar(0)  # imports pandas, which each loader would do by itself with its first row
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:
