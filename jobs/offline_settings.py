@@ -21,4 +21,5 @@ def offline_policy(settings: OfflineSettings) -> OfflinePolicy:
         emergency_numerator=ratio.numerator,
         emergency_denominator=ratio.denominator,
         resolve_hold_ms=round(settings.resolve_hold_s * 1000),
+        lag_after_ms=round(settings.lag_after_s * 1000),
     )

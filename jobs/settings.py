@@ -110,6 +110,8 @@ class OfflineSettings(Group):
     resolve_hold_s: float = Field(300.0, ge=0)
     late_report_interval_s: float = Field(120.0, ge=0)
     """A device whose report interval is above this is not late until its report is."""
+    lag_after_s: float = Field(60.0, ge=1)
+    """While the input is further behind than this, events wait until the backlog is read."""
 
     @model_validator(mode="after")
     def _check_order(self) -> "OfflineSettings":

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from udfs.fleet import FleetState
+from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
 
-LAG_MAX_MS = 60_000
 SETTLE_MS = 30_000
 """After the backlog: in it the partitions that were read last catch up with the first."""
 
@@ -20,7 +20,9 @@ def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:
     return replace(state, hold_until_ms=held_ms)
 
 
-def hold_if_lagging(state: FleetState, clock_ms: int, now_ms: int) -> FleetState:
+def hold_if_lagging(
+    state: FleetState, clock_ms: int, now_ms: int, policy: OfflinePolicy
+) -> FleetState:
     """Return the state that waits for the backlog when there is one (C7, case 25).
 
     The only use of a wall clock: it decides when events leave and whom they are told to, and
@@ -30,10 +32,11 @@ def hold_if_lagging(state: FleetState, clock_ms: int, now_ms: int) -> FleetState
         state: before a shard's message.
         clock_ms: the clock that the message brings.
         now_ms: wall clock.
+        policy: how far behind is a backlog.
     """
     # The shard that is ahead: after a silence of all input the others have not spoken yet.
     ahead_ms = max(*state.clocks_ms, clock_ms)
     is_on = state.hold_until_ms is not None or ahead_ms == UNKNOWN_MS
-    if is_on or now_ms - ahead_ms <= LAG_MAX_MS:
+    if is_on or now_ms - ahead_ms <= policy.lag_after_ms:
         return state
     return hold_while_lagging(state, now_ms + SETTLE_MS)

@@ -58,7 +58,7 @@ class WatchFleet(KeyedProcessFunction):
         now_ms = time.time_ns() // 1_000_000
         state = self._state()
         if self.is_live:
-            state = hold_if_lagging(state, clock_ms, now_ms)
+            state = hold_if_lagging(state, clock_ms, now_ms, self.policy)
         step = on_transitions(state, shard, transitions, clock_ms, self.policy)
         self._store(step.state)
         for event in step.events:

@@ -48,6 +48,8 @@ class OfflinePolicy:
     stale_upload_after_ms: int = 2 * MINUTE_MS
     """A gateway's upload older than this is a contact at its newest point, not now."""
     commissioning_after_ms: int = DAY_MS
+    lag_after_ms: int = MINUTE_MS
+    """An input that is further behind than this is a backlog: events wait for its end."""
     does_watch_unregistered: bool = True
     """Whether a device that the registry does not know can be offline; it never counts in N."""
     warning_channels: tuple[str, ...] = ("email",)

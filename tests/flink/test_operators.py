@@ -153,7 +153,8 @@ def watched(elements: DataStream) -> DataStream:
         WatchShards(OfflinePolicy()), output_type=transition_type()
     )
     return transitions.key_by(lambda _: 0, key_type=Types.INT()).process(
-        WatchFleet(OfflinePolicy(), SHARD_COUNT, topics), output_type=result_type()
+        WatchFleet(OfflinePolicy(), SHARD_COUNT, topics, is_live=False),
+        output_type=result_type(),
     )
 
 

@@ -83,6 +83,8 @@ def stack(tmp_path_factory):
             "warning_after_s": RULES.warning_after_ms / 1000,
             "critical_after_s": RULES.critical_after_ms / 1000,
             "resolve_hold_s": RULES.resolve_hold_ms / 1000,
+            # Whom events notify would depend on how long the jobs take to start.
+            "lag_after_s": 86_400,
         },
         fleet={"device_count": DEVICE_COUNT, "seed": SEED, "speed": 30.0},
         stack={"start_timeout_s": 240.0},

@@ -5,17 +5,18 @@ from dataclasses import replace
 from jobs.backtest import Backtest, BacktestPlan
 from jobs.backtest_blocks import numbered_lines
 from tests.alert_logs import AlertLog, at, clock_of, every
-from udfs.backlog import LAG_MAX_MS, SETTLE_MS, hold_if_lagging
+from udfs.backlog import SETTLE_MS, hold_if_lagging
 from udfs.fleet import FleetState, on_transitions
 from udfs.liveness import on_block
 from udfs.offline_policy import OfflinePolicy
 from udfs.transitions import no_transitions
 
 POLICY = OfflinePolicy()
+LAG_MAX_MS = POLICY.lag_after_ms
 
 
 def lagging(clock_ms, now_ms, state=None):
-    return hold_if_lagging(state or FleetState.empty(1), clock_ms, now_ms)
+    return hold_if_lagging(state or FleetState.empty(1), clock_ms, now_ms, POLICY)
 
 
 def test_a_lag_of_over_a_minute_holds_until_half_a_minute_after_it_was_seen():
@@ -59,7 +60,7 @@ def fed(lines, now, chunk_count):
         done = on_block(shard, block, POLICY)
         shard = done.state
         now_ms = max(at(now), *(line.line.at_ms for line in chunk))
-        held = hold_if_lagging(fleet, done.clock_ms, now_ms)
+        held = hold_if_lagging(fleet, done.clock_ms, now_ms, POLICY)
         step = on_transitions(held, 0, done.transitions, done.clock_ms, POLICY)
         fleet = step.state
         events += step.events
