@@ -13,7 +13,7 @@ CREATE OR REPLACE TABLE telemetry_runs
     value Array(Float64) COMMENT 'Of each point: finite, magnitude at most 1e12, unit of the metric' CODEC(ZSTD(1)),
     tags Map(LowCardinality(String), String) COMMENT 'Of all points, as sent' CODEC(ZSTD(1)),
     is_skewed Bool COMMENT 'Whether the device time was before 2015 or over 120 s ahead of the append time' CODEC(ZSTD(1)),
-    load_batch UInt64 COMMENT 'Number of the load batch; the ledger knows its offsets' CODEC(Delta, ZSTD(1))
+    load_batch UInt64 COMMENT 'Low 32 bits: number of the load batch, whose offsets the ledger knows; above: a mark of its topic' CODEC(Delta, ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toMonday(first_at)
