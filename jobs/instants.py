@@ -1,9 +1,9 @@
 """Instants on the command line: how long ago, or when."""
 
 import re
-from datetime import UTC, datetime
 
 from schemas.errors import SettingsError
+from schemas.instants import parse_instant_ms
 
 UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 AGO = re.compile(r"([0-9]{1,9})([smhd])")
@@ -29,19 +29,11 @@ def instant_ms(option: str, text: str, now_ms: int) -> int:
     if ago is not None:
         return now_ms - int(ago[1]) * UNITS_MS[ago[2]]
     try:
-        instant = datetime.fromisoformat(text)
+        return parse_instant_ms(text)
     except ValueError as error:
-        raise _refusal(option, text) from error
-    if instant.tzinfo is None:
-        raise _refusal(option, text)
-    elapsed = instant - datetime.fromtimestamp(0, UTC)
-    return elapsed.days * UNITS_MS["d"] + elapsed.seconds * 1000 + elapsed.microseconds // 1000
-
-
-def _refusal(option: str, text: str) -> SettingsError:
-    return SettingsError(
-        option,
-        value=text,
-        allowed="so long ago (90s, 30m, 1h, 7d) or a time with its offset",
-        cure="write 1h, or 2026-01-01T12:00:00Z",
-    )
+        raise SettingsError(
+            option,
+            value=text,
+            allowed="so long ago (90s, 30m, 1h, 7d) or a time with its offset",
+            cure="write 1h, or 2026-01-01T12:00:00Z",
+        ) from error

@@ -4,7 +4,6 @@ A control event acts from its own append time on, never backwards. It is data, n
 pasted anywhere; each field has a limit, and what breaks one is refused by the field's name.
 """
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -20,6 +19,7 @@ from pydantic import (
 )
 
 from schemas.instants import format_instant, parse_instant_ms
+from schemas.severity import Severity
 
 FAR_MS = 4_102_444_800_000
 """2100-01-01: nobody plans beyond it, and a time in the wrong unit lies there."""
@@ -37,15 +37,6 @@ Instant = Annotated[int, BeforeValidator(_instant_ms), PlainSerializer(format_in
 """UTC ms; written as RFC 3339."""
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Seconds = Annotated[float, Field(ge=1, le=30 * 86_400)]
-
-
-class Severity(StrEnum):
-    """How bad a breach is."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-    EMERGENCY = "emergency"
 
 
 class ControlRefused(ValueError):

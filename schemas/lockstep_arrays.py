@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from schemas.arrow_numbers import arrow_numbers
+from schemas.arrow_numbers import list_column
 from schemas.avro_columns import column_type
 from schemas.avro_shapes import least_bytes
 from schemas.avro_strict import ARRAY_MAX_ITEMS
@@ -72,9 +71,7 @@ class ArrayReading:
         owner.stop(is_misguessed)
         if is_misguessed.any():
             self._layouts.clear()  # or a rare layout would stand in the way of a usual one
-        offsets = arrow_numbers(np.concatenate([[0], np.cumsum(count)]))
-        lists = pa.LargeListArray.from_arrays(offsets, items.to_arrow(compat_level=NEWEST))
-        return pl.Series(pl.from_arrow(lists))
+        return list_column(items.to_arrow(compat_level=NEWEST), count)
 
     def _counts(self, cursors: Cursors) -> Integers:
         """Return the items of each array; those that are left to others have none."""

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from schemas.arrow_numbers import Numbers, arrow_numbers
+from schemas.arrow_numbers import arrow_numbers, list_column
 from schemas.codec import SchemaOfId
 from schemas.old_firmware import Arrivals, decode_firmware
 from schemas.tables import HOUR_MS
@@ -80,8 +79,8 @@ def _runs(points: pl.DataFrame) -> pl.DataFrame:
     heads: pl.DataFrame = points.select("row", "tags", "is_skewed", metric="name")[order[starts]]
     return heads.with_columns(
         pl.Series("first_at", first_ms),
-        _lists("offset_ms", offsets_ms, counts),
-        _lists("value", points["value"].to_numpy()[order], counts),
+        list_column(arrow_numbers(offsets_ms), counts).alias("offset_ms"),
+        list_column(arrow_numbers(points["value"].to_numpy()[order]), counts).alias("value"),
     )
 
 
@@ -113,9 +112,3 @@ def _tag_codes(tags: pl.Series) -> Integers:
         joined = tags.gather(has_tags).list.eval(pl.concat_str(parts)).list.join("")
         codes[has_tags] = 1 + _codes(joined)
     return codes
-
-
-def _lists(name: str, values: Numbers, counts: Integers) -> pl.Series:
-    offsets = arrow_numbers(np.concatenate([[0], np.cumsum(counts)]))
-    lists = pa.LargeListArray.from_arrays(offsets, arrow_numbers(values))
-    return pl.Series(name, pl.from_arrow(lists))

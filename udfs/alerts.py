@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from schemas.severity import Severity
 from udfs.device_columns import Stage
-from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.offline_policy import OfflinePolicy
 from udfs.transitions import Kind
 
 NAMESPACE = uuid5(NAMESPACE_URL, "fleetpulse").bytes
@@ -72,16 +73,21 @@ class Episode:
     subject: str
     start_ms: int
 
+    @property
+    def rule_name(self) -> str:
+        """Return the rule as it stands in the names of its episodes."""
+        return self.rule.value
+
     @cached_property
     def id(self) -> str:
         """Return the id of all transitions of the episode."""
-        name = f"{self.tenant_id}/{self.rule.value}/{self.subject}/{self.start_ms}"
+        name = f"{self.tenant_id}/{self.rule_name}/{self.subject}/{self.start_ms}"
         return uuid5_text(NAMESPACE, name)
 
     @property
     def dedup_key(self) -> str:
         """Return the key that receivers group by; a hash stands in for a subject too long."""
-        key = f"{self.rule.value}/{self.tenant_id}/{self.subject}/{self.start_ms}"
+        key = f"{self.rule_name}/{self.tenant_id}/{self.subject}/{self.start_ms}"
         if len(key) <= DEDUP_KEY_MAX_CHARACTERS:
             return key
         return f"{self.rule.value}/{hashlib.sha256(key.encode()).hexdigest()}/{self.start_ms}"

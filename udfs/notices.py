@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from schemas.severity import Severity
 from udfs.alerts import AlertRecord, Notice, Transition, device_episode, device_severity
 from udfs.device_columns import Stage
 from udfs.hushes import ACK, MUTE, Hushes, Subject
-from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.offline_policy import OfflinePolicy
 from udfs.tenant_fleet import LAST_OF_INSTANT, TenantFleet
 from udfs.transitions import Kind
 

@@ -1,7 +1,8 @@
 """The numbers of the offline rules, and nothing else: frozen, filled in by `jobs`."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from schemas.severity import Severity
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -12,15 +13,6 @@ SMALL_FLEET_COUNT = 3
 
 HYSTERESIS_DIVISOR = 50
 """An emergency clears 1/50 of the fleet (2 %), at least one device, below its need."""
-
-
-class Severity(StrEnum):
-    """How bad an event is; never whether it still lasts."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-    EMERGENCY = "emergency"
 
 
 def _ceil_div(numerator: int, denominator: int) -> int:

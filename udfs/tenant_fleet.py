@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from schemas.severity import Severity
 from udfs.alerts import (
     AlertRecord,
     Episode,
@@ -20,7 +21,7 @@ from udfs.alerts import (
 )
 from udfs.device_columns import NO_PARTITION
 from udfs.hushes import MUTE
-from udfs.offline_policy import OfflinePolicy, Severity
+from udfs.offline_policy import OfflinePolicy
 from udfs.transitions import Cause
 
 SAMPLE_MAX_DEVICES = 20

@@ -8,14 +8,11 @@ that completed the breach, or the start of the first good one; where data or a r
 it is the input clock.
 """
 
-import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 
 from schemas.control import ThresholdRule
+from schemas.severity import Severity
 from udfs.alerts import (
-    DEDUP_KEY_MAX_CHARACTERS,
-    NAMESPACE,
     AlertRecord,
     Episode,
     Head,
@@ -23,10 +20,8 @@ from udfs.alerts import (
     Rule,
     Status,
     alert_record,
-    uuid5_text,
 )
 from udfs.offline_policy import OfflinePolicy
-from udfs.offline_policy import Severity as RoutedSeverity
 from udfs.threshold_watch import Tidings
 
 SUBJECT_LABELS = {"device": "Device", "group": "Group"}
@@ -43,22 +38,9 @@ class ThresholdEpisode(Episode):
 
     rule_id: str
 
-    @cached_property
-    def id(self) -> str:
-        """Return the id of all transitions of the episode."""
-        name = f"{self.tenant_id}/{self._rule_name}/{self.subject}/{self.start_ms}"
-        return uuid5_text(NAMESPACE, name)
-
     @property
-    def dedup_key(self) -> str:
-        """Return the key that receivers group by; a hash stands in for one too long."""
-        key = f"{self._rule_name}/{self.tenant_id}/{self.subject}/{self.start_ms}"
-        if len(key) <= DEDUP_KEY_MAX_CHARACTERS:
-            return key
-        return f"{self.rule.value}/{hashlib.sha256(key.encode()).hexdigest()}/{self.start_ms}"
-
-    @property
-    def _rule_name(self) -> str:
+    def rule_name(self) -> str:
+        """Return the rule and its id."""
         # A rule_id may hold "/"; without escapes two rules could share a name.
         escaped = self.rule_id.replace("%", "%25").replace("/", "%2F")
         return f"{self.rule.value}/{escaped}"
@@ -81,7 +63,7 @@ class Subject:
 
 def routes_of(rule: ThresholdRule, policy: OfflinePolicy) -> tuple[str, ...]:
     """Return the channels that a rule names, else those of its severity."""
-    return rule.channels or policy.channels_of(RoutedSeverity(rule.severity.value))
+    return rule.channels or policy.channels_of(rule.severity)
 
 
 def threshold_record(
@@ -92,7 +74,7 @@ def threshold_record(
     episode = ThresholdEpisode(
         subject.tenant_id, Rule.THRESHOLD, subject.name, told.start_ms, rule.rule_id
     )
-    severity = RoutedSeverity(told.severity)
+    severity = Severity(told.severity)
     head = Head(episode, told.seq, tidings.status, severity, tidings.time_ms, now_ms)
     is_first = told.seq == 1
     return alert_record(

@@ -1,27 +1,16 @@
 """Control blocks: one section for every shard, and to the dead letters what says no event."""
 
-import numpy as np
-
 from schemas.control_records import CONTROL_SCHEMA
 from tests.control_messages import EVENTS, KEYS, encoded, schema_of_id
-from tests.strategies import NOON_MS
+from tests.raw_blocks import keyed_block
 from udfs.control_blocks import control_sections
 from udfs.dead_letters import dead_letters
 from udfs.frame_bytes import unpack_frames
 from udfs.shards import EVERY_SHARD, NO_SHARD, SectionKind
-from udfs.telemetry_blocks import RawBlock
 
 
 def sections_of(messages, headers=None):
-    raw = RawBlock(
-        topics=["control"] * len(messages),
-        keys=[key for key, _ in messages],
-        values=[value for _, value in messages],
-        append_time_ms=NOON_MS + np.arange(len(messages)),
-        partitions=np.full(len(messages), 2, np.int32),
-        offsets=40 + np.arange(len(messages)),
-        headers=headers or {},
-    )
+    raw = keyed_block("control", messages, headers)
     return control_sections(raw, schema_of_id)
 
 

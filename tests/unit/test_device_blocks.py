@@ -1,31 +1,21 @@
 """Device records: to their shards, tombstones too, and to the dead letters what cannot be read."""
 
-import numpy as np
-
 from schemas.errors import Reason
 from schemas.records import encode_record, schema_of
 from schemas.topics import Topic
+from tests.raw_blocks import keyed_block
 from tests.strategies import NOON_MS
 from udfs.dead_letters import dead_letters
 from udfs.device_blocks import device_sections
 from udfs.frame_bytes import unpack_frames
 from udfs.shards import SectionKind
-from udfs.telemetry_blocks import RawBlock
 
 COMPONENT = "fleetpulse-offline"
 
 
 def sections_of(messages, headers=None):
     """Return (device rows, letters) of (key, value) messages in one partition."""
-    raw = RawBlock(
-        topics=["devices"] * len(messages),
-        keys=[key for key, _ in messages],
-        values=[value for _, value in messages],
-        append_time_ms=NOON_MS + np.arange(len(messages)),
-        partitions=np.full(len(messages), 2, np.int32),
-        offsets=40 + np.arange(len(messages)),
-        headers=headers or {},
-    )
+    raw = keyed_block("devices", messages, headers)
     sections = device_sections(raw, lambda _: schema_of(Topic.DEVICES), shard_count=4)
     frames = [(section.kind, unpack_frames(section.payload)) for section in sections]
     devices = [row for kind, frame in frames if kind is SectionKind.DEVICES
