@@ -10,7 +10,7 @@ was said later changes nothing that came before.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from schemas.control import (
     control_key,
     parse_control,
 )
+from udfs.acting_spans import ActingSpan, with_later
 from udfs.device_columns import NO_LABEL, DeviceColumns
 from udfs.partition_clocks import Bools, Int64s, Rows
 from udfs.registry_changes import Atom
@@ -37,33 +38,26 @@ Timed = Maintenance | Mute | Goodbye
 
 
 @dataclass(frozen=True)
-class Planned:
-    """An event and when it acts: never before its own append time, nor after that of a later one.
+class Planned(ActingSpan):
+    """An event and when it acts.
 
     Args:
         event: what an operator said.
-        begin_ms: from when it acts.
-        end_ms: until when, exclusive.
     """
 
     event: Timed
-    begin_ms: int
-    end_ms: int
 
     @classmethod
     def of(cls, event: Timed, acts_ms: int) -> "Planned":
         """Return when an event acts that was appended at some instant."""
+        key = control_key(event)
         if isinstance(event, Goodbye):
-            return cls(event, acts_ms, max(acts_ms, event.expected_back_ms))
-        return cls(event, max(acts_ms, event.from_ms), max(acts_ms, event.until_ms))
+            return cls(key, acts_ms, max(acts_ms, event.expected_back_ms), event)
+        return cls(key, max(acts_ms, event.from_ms), max(acts_ms, event.until_ms), event)
 
     def is_active(self, at_ms: Int64s) -> Bools:
         """Return at which instants it acts, shape (n,)."""
         return np.asarray((self.begin_ms <= at_ms) & (at_ms < self.end_ms))
-
-    def until(self, end_ms: int) -> "Planned":
-        """Return it as it is when a later event of its key was appended."""
-        return replace(self, end_ms=max(self.begin_ms, min(self.end_ms, end_ms)))
 
 
 @dataclass(frozen=True)
@@ -74,9 +68,7 @@ class ControlBook:
 
     def with_event(self, event: Timed, acts_ms: int) -> "ControlBook":
         """Return the book with one more event, which takes the place of earlier ones of its key."""
-        key = control_key(event)
-        before = [p.until(acts_ms) if control_key(p.event) == key else p for p in self.planned]
-        return ControlBook((*before, Planned.of(event, acts_ms)))
+        return ControlBook(with_later(self.planned, Planned.of(event, acts_ms), acts_ms))
 
     def without_past(self, slowest_ms: int) -> "ControlBook":
         """Return the book without what ended long before every clock."""
@@ -89,7 +81,7 @@ class ControlBook:
 
     def of_key(self, event: Timed) -> list[Planned]:
         """Return the events that have the key of one."""
-        return [p for p in self.planned if control_key(p.event) == control_key(event)]
+        return [planned for planned in self.planned if planned.key == control_key(event)]
 
     def instants_between(self, after_ms: int, before_ms: int) -> list[int]:
         """Return when something begins or ends to act, in order, both limits exclusive."""
@@ -107,7 +99,7 @@ class ControlBook:
         for fields, begin_ms, end_ms in stored:
             event = parse_control(fields)
             assert isinstance(event, Timed), "only these are planned"
-            planned.append(Planned(event, begin_ms, end_ms))
+            planned.append(Planned(control_key(event), begin_ms, end_ms, event))
         return cls(tuple(planned))
 
 
@@ -120,10 +112,10 @@ def instants_of(planned: Planned) -> list[tuple[Atom, int]]:
     return [(Atom.LOOK, planned.begin_ms), (Atom.LOOK, planned.end_ms)]
 
 
-def events_of(frame: pl.DataFrame) -> list[tuple[int, ControlEvent]]:
-    """Return append time and event of each row of `CONTROL_SCHEMA`, in order."""
+def events_of(frame: pl.DataFrame) -> list[tuple[int, ControlEvent, str]]:
+    """Return append time, event and its JSON of each row of `CONTROL_SCHEMA`, in order."""
     rows = frame.select("append_time_ms", "event").iter_rows()
-    return [(acts_ms, parse_control(json.loads(text))) for acts_ms, text in rows]
+    return [(acts_ms, parse_control(json.loads(text)), text) for acts_ms, text in rows]
 
 
 def covered(scope: Scope, devices: DeviceColumns, index: Int64s, rows: Rows) -> Bools:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas.control import Ack, Mute, Scope, control_key
+from udfs.acting_spans import ActingSpan, with_later
 from udfs.offline_policy import DAY_MS
 
 MUTES_MAX_COUNT = 1_000
@@ -37,13 +38,10 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class MuteSpan:
-    """One mute: its key on the topic, whom it is about, and from when to when."""
+class MuteSpan(ActingSpan):
+    """One mute and whom it is about."""
 
-    key: str
     scope: Scope
-    begin_ms: int
-    end_ms: int
 
     def covers(self, subject: Subject, at_ms: int) -> bool:
         """Return whether it hides what happens to a subject at an instant."""
@@ -64,17 +62,11 @@ class Hushes:
 
     def with_mute(self, mute: Mute, acts_ms: int) -> "Hushes":
         """Return them with a mute that takes the place of an earlier one of its key."""
-        key = control_key(mute)
-        cut = [
-            replace(span, end_ms=max(span.begin_ms, min(span.end_ms, acts_ms)))
-            if span.key == key
-            else span
-            for span in self.mutes
-        ]
         begin_ms, end_ms = max(mute.from_ms, acts_ms), max(mute.until_ms, acts_ms)
-        fresh = MuteSpan(key, mute.scope, begin_ms, end_ms)
-        kept = [s for s in cut if s.begin_ms < s.end_ms and s.end_ms > acts_ms - REMEMBERED_MS]
-        return replace(self, mutes=(*kept, fresh)[-MUTES_MAX_COUNT:])
+        later = MuteSpan(control_key(mute), begin_ms, end_ms, mute.scope)
+        spans = with_later(self.mutes, later, acts_ms)
+        kept = [span for span in spans if span.end_ms > acts_ms - REMEMBERED_MS]
+        return replace(self, mutes=tuple(kept[-MUTES_MAX_COUNT:]))
 
     def with_ack(self, ack: Ack, acts_ms: int) -> "Hushes":
         """Return them with an episode that somebody has taken on."""
@@ -118,5 +110,5 @@ class Hushes:
     def from_values(cls, stored: Mapping[str, Any]) -> "Hushes":
         """Return what `to_values` wrote."""
         mutes: Iterable[Any] = stored["mutes"]
-        spans = [MuteSpan(key, Scope(**scope), begin, end) for key, scope, begin, end in mutes]
+        spans = [MuteSpan(key, begin, end, Scope(**scope)) for key, scope, begin, end in mutes]
         return cls(tuple(spans), stored["acks"])

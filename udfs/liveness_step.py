@@ -1,13 +1,11 @@
 """One step of one shard, while it runs: see `liveness` for the stages."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from schemas.control import control_fields
 from udfs.contacts import Contacts
 from udfs.control_book import (
     ControlBook,
@@ -83,10 +81,12 @@ class ShardStep(DeviceMoves):
 
     def take_controls(self, frame: pl.DataFrame) -> None:
         """Write what operators said into the book, and have the devices of its scope look at it."""
+        if frame.is_empty():
+            return
         floor_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
         index = np.arange(len(self.devices.keys))
-        for acts_ms, event in events_of(frame):
-            self.log.add_control(max(acts_ms, floor_ms), json.dumps(control_fields(event)))
+        for acts_ms, event, text in events_of(frame):
+            self.log.add_control(max(acts_ms, floor_ms), text)
             if isinstance(event, Timed):
                 self.book = self.book.with_event(event, acts_ms)
                 self._plan(self.book.of_key(event), index, UNKNOWN_MS)

@@ -133,6 +133,27 @@ def test_c13_a_mute_that_is_made_longer_ends_once_and_one_that_is_cut_short_ends
     ]
 
 
+#  12:01 says 12:10-12:20     12:02 says 12:15-12:25       nothing ends at 12:10
+#  12:00  12:05  12:10        12:15               12:25
+#  o x    W                   [ mute              ) W again
+def test_c13_a_mute_that_was_replaced_before_it_began_never_ends():
+    log = AlertLog(until="12:29:00").register("d").contact("d", "12:00:00")
+    log.control("12:01:00", "mute", **{"from": "12:10:00", "until": "12:20:00"})
+    log.control("12:02:00", "mute", **{"from": "12:15:00", "until": "12:25:00"})
+    assert notified(log.events()) == [
+        ("warning", "firing", "12:05:00"),
+        ("warning", "firing", "12:25:00"),
+    ]
+
+
+def test_c13_a_mute_that_is_over_when_it_is_said_ends_nothing():
+    """As a tombstone says it: it lies before its own append time."""
+    log = AlertLog(until="12:29:00").register("d").contact("d", "12:00:00")
+    log.control("12:01:00", "mute", **{"from": "12:10:00", "until": "12:20:00"})
+    log.control("12:07:00", "mute", **{"from": "12:06:59", "until": "12:07:00"})
+    assert notified(log.events()) == [("warning", "firing", "12:05:00")]
+
+
 def test_c13_of_two_mutes_over_a_device_the_later_end_counts():
     log = AlertLog(until="12:29:00").register("d", site="s").contact("d", "12:00:00")
     log.control("12:01:00", "mute", **{"from": "12:01:00", "until": "12:20:00"})
