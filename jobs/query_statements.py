@@ -9,6 +9,8 @@ from schemas.tables import HOUR_MS, TELEMETRY_RUNS, WINDOWS
 from sinks.read_only_endpoint import quoted
 
 _DEVICE_SCOPE, _GROUP_SCOPE = "scope = 'device'", "scope = 'group'"
+IS_TOLD = "type != 'fleetpulse.alert.watchdog'"
+"""Leaves out the engine's pulse, which nobody looks for among alerts."""
 
 STATUS_COLUMNS: Mapping[Option, str] = MappingProxyType(
     {Option.GROUP: "deployment_group", Option.MODEL: "model_version", Option.DEVICE: "device_id"}
@@ -59,7 +61,7 @@ def history_sql(asked: Asked, span: Span) -> str:
 SELECT time, tenant_id, status, severity, subject, labels['group'] AS deployment_group, silence_s,
     reason, notify, summary
 FROM alert_events
-WHERE {_within("time", span)} AND {_alert_condition(asked)}{words}
+WHERE {IS_TOLD} AND {_within("time", span)} AND {_alert_condition(asked)}{words}
 ORDER BY time DESC, tenant_id, subject, seq DESC
 LIMIT 1 BY tenant_id, id LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
 

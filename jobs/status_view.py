@@ -1,11 +1,13 @@
 """Prints what a running stack is doing."""
 
+import time
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs.engine_progress import engine_progress
 from jobs.job_failures import JobState, job_states
 from jobs.loader_status import loader_status
 from jobs.process_records import ProcessStatus
@@ -34,6 +36,7 @@ def print_status(settings: Settings) -> bool:
             console.print(Text(f"{job.name} has failed: {job.cause}", "red"), soft_wrap=True)
     for table in _kafka_tables(settings):
         console.print(table)
+    console.print(_progress_line(settings), soft_wrap=True)
     console.print(_loader_line(settings), soft_wrap=True)
     return all(process.is_alive for process in processes) and not any(job.is_failed for job in jobs)
 
@@ -69,6 +72,16 @@ def _jobs_table(jobs: Iterable[JobState]) -> Table:
         color = "green" if job.state == "RUNNING" else "red"
         table.add_row(job.name, f"[{color}]{job.state}[/]")
     return table
+
+
+def _progress_line(settings: Settings) -> Text:
+    try:
+        progress = engine_progress(settings)
+    except Unavailable as error:
+        return Text(str(error), "dim")
+    if progress is None:
+        return Text("offline job: tells nothing yet", "dim")
+    return Text(progress.line(time.time()), "green")
 
 
 def _loader_line(settings: Settings) -> Text:

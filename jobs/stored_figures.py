@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from jobs.live_figures import SEVERITIES, AlertLine, PointCounts, StoredFigures
+from jobs.query_statements import IS_TOLD
 
 LINES_MAX_COUNT = 30
 """Alerts and events that one answer brings; a terminal shows fewer."""
@@ -26,10 +27,10 @@ WITH
         FROM (SELECT * FROM v_open_alerts ORDER BY indexOf({list(SEVERITIES)}, severity),
             starts_at DESC, subject LIMIT {LINES_MAX_COUNT})) AS open_alerts,
     (SELECT groupArray((toUnixTimestamp64Milli(time), status, severity, subject, summary))
-        FROM (SELECT * FROM v_alert_events
+        FROM (SELECT * FROM v_alert_events WHERE {IS_TOLD}
             ORDER BY time DESC, subject, seq DESC LIMIT {LINES_MAX_COUNT})) AS events
 SELECT points, devices, open_counts, open_alerts, events,
-    (SELECT count() FROM alert_events) AS event_count
+    (SELECT count() FROM alert_events WHERE {IS_TOLD}) AS event_count
 """  # noqa: S608 - our own constants
 
 POINTS_SQL = """

@@ -108,3 +108,41 @@ LOADER_METRICS = (
     LOADER_BREAKER,
     LOADER_LAST_ERROR,
 )
+
+OPERATOR_SCOPE = "flink_taskmanager_job_task_operator_"
+"""As Flink's reporter begins the names of what Python operators measure."""
+
+# Stands still: the offline job is stuck and tells of nobody; see its page, its input, the clock.
+INPUT_CLOCK = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_input_clock_seconds",
+    MetricKind.GAUGE,
+    "Append time up to which the offline job has settled its input, UTC; -1 before any input",
+)
+# Above 0: nobody on those partitions can be heard; is their leader up, does the clock tick there?
+BLIND_PARTITIONS = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_blind_partitions",
+    MetricKind.GAUGE,
+    "Partitions of the telemetry that are silent while others run on",
+)
+# Grows without end: one shard's clock stands; are all subtasks of the offline job running?
+WAITING = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_waiting_transitions",
+    MetricKind.GAUGE,
+    "Transitions found and not yet told: a shard's clock, or a backlog, is waited for",
+)
+# Rising: alerts leave later than 10 s; the input lags, or two cores are too few for the fleet.
+OVERDUE = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_overdue_transitions",
+    MetricKind.COUNTER,
+    "Firings that left the offline job more than 10 s after they were due",
+)
+ENGINE_METRICS = (INPUT_CLOCK, BLIND_PARTITIONS, WAITING, OVERDUE)
+
+
+def operator_name(metric: Metric) -> str:
+    """Return a metric's name as an operator gives it; Flink puts its scope before it.
+
+    >>> operator_name(BLIND_PARTITIONS)
+    'fleetpulse_blind_partitions'
+    """
+    return metric.name.removeprefix(OPERATOR_SCOPE)

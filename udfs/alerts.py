@@ -38,6 +38,8 @@ class Rule(StrEnum):
     UNREGISTERED_DEVICE = "unregistered-device"
     COMMISSIONING_OVERDUE = "commissioning-overdue"
     THRESHOLD = "threshold"
+    MONITOR_LAGGING = "monitor-lagging"
+    WATCHDOG = "watchdog"
 
 
 class Status(StrEnum):

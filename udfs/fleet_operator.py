@@ -1,21 +1,29 @@
 """Runs the fleet stage in Flink: transitions of all shards in, alerts and device statuses out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueState, ValueStateDescriptor
+from pyflink.metrics import Counter, MetricGroup
 
+from schemas.metrics import BLIND_PARTITIONS, INPUT_CLOCK, OVERDUE, WAITING, Metric, operator_name
 from schemas.records import encode_record
 from schemas.topics import Topic, device_key
+from udfs.alerts import AlertRecord, Status
 from udfs.backlog import hold_if_lagging
 from udfs.fleet import FleetState, on_transitions
 from udfs.frame_bytes import unpack_frames
 from udfs.offline_policy import OfflinePolicy
+from udfs.partition_clocks import UNKNOWN_MS
 from udfs.result_operator import result_row
 from udfs.results import Result
+from udfs.self_watch import SelfWatch, on_progress
+
+OVERDUE_AFTER_MS = 10_000
+"""The contract's p99 from due to the topic (C2)."""
 
 
 class WatchFleet(KeyedProcessFunction):
@@ -42,13 +50,28 @@ class WatchFleet(KeyedProcessFunction):
         self.is_live = is_live
         self.fleet: ValueState | None = None
         self.known: FleetState | None = None
+        self.watch: ValueState | None = None
+        self.known_watch: SelfWatch | None = None
+        self.overdue: Counter | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Reach the state; its name carries the layout's version."""
-        descriptor = ValueStateDescriptor("fleet_v1", Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        self.fleet = runtime_context.get_state(descriptor)
+        """Reach the state, whose names carry the layout's version, and name the gauges."""
+        bytes_type = Types.PRIMITIVE_ARRAY(Types.BYTE())
+        self.fleet = runtime_context.get_state(ValueStateDescriptor("fleet_v1", bytes_type))
+        self.watch = runtime_context.get_state(ValueStateDescriptor("self_watch_v1", bytes_type))
         # There is one key, so what was written last is what would be read.
-        self.known = None
+        self.known = self.known_watch = None
+        self._name_metrics(runtime_context.get_metrics_group())
+
+    def _name_metrics(self, metrics: MetricGroup) -> None:
+        def gauge(metric: Metric, read: Callable[[FleetState], int]) -> None:
+            name = operator_name(metric)
+            metrics.gauge(name, lambda: UNKNOWN_MS if self.known is None else read(self.known))
+
+        gauge(INPUT_CLOCK, lambda fleet: min(fleet.clocks_ms) // 1000)
+        gauge(BLIND_PARTITIONS, lambda fleet: len(fleet.hearing.blind))
+        gauge(WAITING, lambda fleet: len(fleet.waiting))
+        self.overdue = metrics.counter(operator_name(OVERDUE))
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002 - Flink's
         """Apply what one shard's step gave."""
@@ -61,12 +84,35 @@ class WatchFleet(KeyedProcessFunction):
             state = hold_if_lagging(state, clock_ms, now_ms, self.policy)
         step = on_transitions(state, shard, transitions, clock_ms, self.policy)
         self._store(step.state)
-        for event in step.events:
-            key = f"{event['tenant_id']}/{event['subject']}".encode()
-            yield self._row(Topic.ALERTS, key, event | {"emitted_at": now_ms})
+        yield from self._alerts([*step.events, *self._look_at_itself(step.state, now_ms)], now_ms)
         for status in step.statuses:
             key = device_key(status["tenant_id"], status["device_id"])
             yield self._row(Topic.DEVICE_STATUS, key, status)
+
+    def _alerts(self, events: Iterable[AlertRecord], now_ms: int) -> Iterator[Row]:
+        overdue_count = 0
+        for event in events:
+            is_late = now_ms - event["time"] > OVERDUE_AFTER_MS
+            overdue_count += is_late and event["status"] == Status.FIRING
+            key = f"{event['tenant_id']}/{event['subject']}".encode()
+            yield self._row(Topic.ALERTS, key, event | {"emitted_at": now_ms})
+        if overdue_count and self.overdue is not None:
+            self.overdue.inc(overdue_count)
+
+    def _look_at_itself(self, state: FleetState, now_ms: int) -> list[AlertRecord]:
+        """Return the events about the engine; a log of another day says nothing of it."""
+        if not self.is_live:
+            return []
+        assert self.watch is not None, "Flink calls open first"
+        if self.known_watch is None:
+            stored = self.watch.value()
+            restored = SelfWatch() if stored is None else SelfWatch.from_bytes(bytes(stored))
+            self.known_watch = restored
+        after, events = on_progress(self.known_watch, min(state.clocks_ms), now_ms, self.policy)
+        if after != self.known_watch:
+            self.known_watch = after
+            self.watch.update(after.to_bytes())
+        return events
 
     def _state(self) -> FleetState:
         assert self.fleet is not None, "Flink calls open first"

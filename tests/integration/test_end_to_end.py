@@ -24,6 +24,7 @@ from schemas.dead_letter import REPLAY_OF
 from schemas.topics import CLOCK_TENANT_ID, Topic, topic_name
 from tests.integration.account_reading import expected_account, served_metric, stored_account
 from tests.integration.poison import TENANT_WITH_TOPIC, PoisonSender, letter_of, told_by
+from tests.integration.self_watching import assert_engine_watches_itself
 from tests.integration.stored_rows import (
     JUDGED_TYPES,
     alerts_in_table,
@@ -122,6 +123,7 @@ def test_every_row_is_that_of_the_oracle_and_every_message_is_accounted_for(stac
     assert_becomes(lambda: alerts_in_table(settings, end_ms), expected_alerts)
     assert_becomes(lambda: windows_in_table(settings), expected_windows)
     assert_becomes(lambda: letters_by_place(settings), rejected)
+    assert_engine_watches_itself(settings)
     end_clock(stack)
     assert_account_balances(settings, rejected)
 

@@ -9,7 +9,7 @@ import yaml
 
 from jobs.flink_cluster import MODULE_OPTIONS
 from jobs.settings import Settings
-from schemas.metrics import LOADER_METRICS
+from schemas.metrics import ENGINE_METRICS, LOADER_METRICS
 from tests.tidy.source_tree import ROOT
 
 DOCKER = ROOT / "docker"
@@ -33,8 +33,8 @@ def test_every_setting_and_metric_that_is_named_exists(path):
         group, _, name = variable.removeprefix("FLEETPULSE_").lower().partition("__")
         assert group in Settings.model_fields, variable
         assert name in Settings.model_fields[group].annotation.model_fields, variable
-    metrics = {metric.name for metric in LOADER_METRICS}
-    assert words(path, r"\bfleetpulse_[a-z_]+") - {"fleetpulse_"} <= metrics
+    metrics = {metric.name for metric in (*LOADER_METRICS, *ENGINE_METRICS)}
+    assert words(path, r"\b[a-z_]*fleetpulse_[a-z_]+") - {"fleetpulse_"} <= metrics
 
 
 def test_the_search_for_names_finds_some():
