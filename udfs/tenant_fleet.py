@@ -149,7 +149,7 @@ class TenantFleet:
         head = Head(episode, 1, Status.FIRING, Severity.EMERGENCY, moment[0], input_clock_ms)
         emergency = Emergency(moment, episode.event_id(1), is_told=not is_muted)
         fleet = replace(self, emergency=emergency)
-        return fleet, fleet.record(head, policy, emergency, starts_at=moment[0])
+        return fleet, fleet._record(head, policy, emergency, starts_at=moment[0])
 
     def unmuted(
         self, time_ms: int, input_clock_ms: int, policy: OfflinePolicy
@@ -165,7 +165,7 @@ class TenantFleet:
             time_ms,
             input_clock_ms,
         )
-        record = self.record(
+        record = self._record(
             head,
             policy,
             emergency,
@@ -174,13 +174,6 @@ class TenantFleet:
             reason=Cause.MUTE_ENDED.value,
         )
         return replace(self, emergency=emergency), record
-
-    @property
-    def emergency_episode_id(self) -> str | None:
-        """Return the episode of the emergency that fires now."""
-        if self.emergency is None:
-            return None
-        return _episode(self.tenant_id, self.emergency.start_ms).id
 
     def without_emergency(
         self, moment: Moment, input_clock_ms: int, policy: OfflinePolicy, reason: Cause | None
@@ -192,7 +185,7 @@ class TenantFleet:
         seq = emergency.seq + 1
         head = Head(episode, seq, Status.RESOLVED, Severity.EMERGENCY, moment[0], input_clock_ms)
         past = (*self.past, replace(emergency, ended=moment))[-PAST_MAX_EMERGENCIES:]
-        record = self.record(
+        record = self._record(
             head,
             policy,
             emergency,
@@ -203,7 +196,7 @@ class TenantFleet:
         )
         return replace(self, emergency=None, clear_since_ms=None, past=past), record
 
-    def record(
+    def _record(
         self, head: Head, policy: OfflinePolicy, emergency: Emergency, **rest: Any
     ) -> AlertRecord:
         """Return an event of an emergency with the counts as they are."""

@@ -42,13 +42,9 @@ def _without_late_readings(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     told_silent = rows.filter(pl.col("kind") == Kind.BLIND.value).select(*SPAN)
     unfounded = heard.join(told_silent, on=SPAN, how="semi")
-    numbered = rows.with_row_index("place").filter(
-        pl.col("kind").is_in([Kind.BLIND.value, Kind.HEARD.value])
-    )
-    places = numbered.join(unfounded, on=SPAN, how="semi")["place"]
-    return (
-        rows.with_row_index("place").filter(~pl.col("place").is_in(places.implode())).drop("place")
-    )
+    kinds = pl.DataFrame({"kind": [Kind.BLIND.value, Kind.HEARD.value]})
+    dropped = unfounded.join(kinds, how="cross")
+    return rows.join(dropped, on=("kind", *SPAN), how="anti", maintain_order="left")
 
 
 def _is_stranger() -> pl.Expr:
