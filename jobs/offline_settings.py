@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from jobs.settings import OfflineSettings
-from udfs.offline_policy import OfflinePolicy
+from udfs.offline_policy import FleetKind, OfflinePolicy
 
 
 def offline_policy(settings: OfflineSettings) -> OfflinePolicy:
@@ -20,6 +20,7 @@ def offline_policy(settings: OfflineSettings) -> OfflinePolicy:
         late_report_interval_ms=round(settings.late_report_interval_s * 1000),
         emergency_numerator=ratio.numerator,
         emergency_denominator=ratio.denominator,
+        fleet_kinds=FleetKind(sum({FleetKind[s.upper()] for s in settings.emergency_scopes})),
         resolve_hold_ms=round(settings.resolve_hold_s * 1000),
         lag_after_ms=round(settings.lag_after_s * 1000),
     )

@@ -26,6 +26,7 @@ SETTINGS_FILE_VARIABLE = "FLEETPULSE_SETTINGS_FILE"
 EXAMPLE_VARIABLE = "FLEETPULSE_KAFKA__PARTITION_COUNT"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+EmergencyScope = Literal["tenant", "deployment_group", "site"]
 KeptDays = Annotated[int, Field(ge=0, le=36_500)]
 
 
@@ -107,6 +108,8 @@ class OfflineSettings(Group):
     warning_after_s: float = Field(300.0, ge=1)
     critical_after_s: float = Field(1800.0, ge=1)
     emergency_ratio: float = Field(0.10, gt=0, le=1)
+    emergency_scopes: tuple[EmergencyScope, ...] = ("tenant",)
+    """Whose devices make an emergency of their own; the tenant's is always one of them."""
     resolve_hold_s: float = Field(300.0, ge=0)
     late_report_interval_s: float = Field(120.0, ge=0)
     """A device whose report interval is above this is not late until its report is."""
@@ -117,6 +120,8 @@ class OfflineSettings(Group):
     def _check_order(self) -> "OfflineSettings":
         if self.critical_after_s <= self.warning_after_s:
             raise ValueError("critical_after_s must be above warning_after_s")
+        if "tenant" not in self.emergency_scopes:
+            raise ValueError("emergency_scopes must name tenant, which is always watched")
         return self
 
 

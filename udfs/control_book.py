@@ -27,7 +27,8 @@ from schemas.control import (
     parse_control,
 )
 from udfs.acting_spans import ActingSpan, with_later
-from udfs.device_columns import NO_LABEL, DeviceColumns
+from udfs.device_columns import DeviceColumns
+from udfs.device_labels import groups_of, sites_of
 from udfs.partition_clocks import Bools, Int64s, Rows
 from udfs.registry_changes import Atom
 
@@ -134,20 +135,7 @@ def covered(scope: Scope, devices: DeviceColumns, index: Int64s, rows: Rows) -> 
     keys = devices.keys
     found = np.fromiter((keys[i].startswith(prefix) for i in index.tolist()), np.bool_, len(index))
     if scope.deployment_group is not None:
-        found &= _groups(devices, rows) == scope.deployment_group
+        found &= groups_of(devices, rows) == scope.deployment_group
     if scope.site is not None:
-        sites = [label.site for label in devices.twins.labels]
-        found &= _labels(sites, rows["twin"]) == scope.site
+        found &= sites_of(devices, rows) == scope.site
     return found
-
-
-def _groups(devices: DeviceColumns, rows: Rows) -> Any:
-    """Return the group of each device: the registry's word before its own."""
-    twin = _labels([label.deployment_group for label in devices.twins.labels], rows["twin"])
-    claim = _labels([label.deployment_group for label in devices.claims.labels], rows["claim"])
-    return np.where(twin == "", claim, twin)
-
-
-def _labels(texts: list[str], codes: Any) -> Any:
-    assert NO_LABEL == -1, "the last one answers for no label"
-    return np.array([*texts, ""], dtype=object)[codes]

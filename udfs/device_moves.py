@@ -18,8 +18,9 @@ from udfs.device_columns import (
     is_open,
     set_flag,
 )
+from udfs.device_labels import has_other_place
 from udfs.ladder import climb
-from udfs.offline_policy import DAY_MS, OfflinePolicy
+from udfs.offline_policy import DAY_MS, FleetKind, OfflinePolicy
 from udfs.partition_clocks import (
     UNKNOWN_MS,
     Bools,
@@ -61,8 +62,8 @@ class DeviceMoves:
         self.climb(contacts.row, rows, contacts.clock_ms, None)
         is_first = ~has_flag(rows, Flag.SEEN)
         is_fresh = is_first | (contacts.seen_ms > rows["last_seen_ms"])
-        rows["claim"] = np.where(is_fresh, contacts.claim, rows["claim"])
         heard = _heard(rows, contacts.seen_ms)
+        heard["claim"] = np.where(is_fresh, contacts.claim, rows["claim"])
         heard["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
         self._tell_contacts(contacts, rows, heard, is_fresh)
         rows = np.where(is_fresh, heard, rows)
@@ -84,8 +85,9 @@ class DeviceMoves:
         self.log.add(Kind.RESOLVED, index[is_back], change, clock_ms[is_back], ends_ms)
         is_new = is_first & ~is_back
         self.log.add(Kind.SEEN, index[is_new], (rows[is_new], heard[is_new]), clock_ms[is_new])
-        has_moved = ~is_first & ~is_back & (rows["partition"] != heard["partition"])
-        has_moved &= is_monitored(rows)
+        has_moved = rows["partition"] != heard["partition"]
+        has_moved |= self._has_other_fleets(rows, heard)
+        has_moved &= ~is_first & ~is_back & is_monitored(rows)
         move = rows[has_moved], heard[has_moved]
         self.log.add(Kind.MOVED, index[has_moved], move, clock_ms[has_moved])
         is_another_day = rows["last_seen_ms"] // DAY_MS < contacts.seen_ms // DAY_MS
@@ -192,6 +194,18 @@ class DeviceMoves:
         moved |= is_monitored(rows) != is_monitored(after)
         moved &= chosen
         self.log.add(Kind.REGISTERED, index[moved], (rows[moved], after[moved]), told_ms[moved])
+        moved = self._has_other_fleets(rows, after) & chosen & ~moved
+        self.log.add(Kind.MOVED, index[moved], (rows[moved], after[moved]), told_ms[moved])
+
+    def _has_other_fleets(self, rows: Rows, after: Rows) -> Bools:
+        """Return of which devices the fleets or the open episode must learn of a new place."""
+        has_other: Bools = (rows["claim"] != after["claim"]) | (rows["twin"] != after["twin"])
+        # The end of an episode is told as its beginning was, so as of the place it had then.
+        is_counted = is_monitored(rows) & (self.policy.fleet_kinds != FleetKind.TENANT)
+        has_other &= is_open(rows) | is_counted
+        if has_other.any():
+            has_other[has_other] = has_other_place(self.devices, rows[has_other], after[has_other])
+        return has_other
 
     def climb(self, index: Int64s, rows: Rows, limit_ms: Int64s, floor_ms: Int64s | None) -> None:
         """Move devices up the ladder below `limit_ms`; `rows` are changed in place."""

@@ -5,29 +5,30 @@ from collections.abc import Iterator
 from schemas.severity import Severity
 from udfs.alerts import AlertRecord, Notice, Transition, device_episode, device_severity
 from udfs.device_columns import Stage
+from udfs.emergency import LAST_OF_INSTANT
 from udfs.hushes import ACK, MUTE, Hushes, Subject
+from udfs.inhibition import Inhibition
 from udfs.offline_policy import OfflinePolicy
-from udfs.tenant_fleet import LAST_OF_INSTANT, TenantFleet
 from udfs.transitions import Kind
 
 MAINTENANCE = "maintenance"
 
 
 def device_notice(
-    tenant: TenantFleet, hushes: Hushes, row: Transition, policy: OfflinePolicy
+    inhibition: Inhibition, hushes: Hushes, row: Transition, policy: OfflinePolicy
 ) -> Notice:
     """Return whether a device's event is told: firings by what stands now, ends by what was told.
 
     Args:
-        tenant: the fleet of the device, before the event counts.
+        inhibition: emergencies, before the event counts.
         hushes: what operators silence.
         row: of `TRANSITION_SCHEMA`, with an event.
         policy: for channels.
     """
     if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
-        return _end_notice(tenant, hushes, row, policy)
+        return _end_notice(inhibition, hushes, row, policy)
     channels = policy.channels_of(device_severity(row["stage"]))
-    causes = [tenant.emergency.event_id] if tenant.emergency is not None else []
+    causes = inhibition.firing(row)
     if row["is_in_maintenance"]:
         causes.append(MAINTENANCE)
     causes += _hushed(hushes, row, row["time_ms"])
@@ -35,15 +36,14 @@ def device_notice(
 
 
 def _end_notice(
-    tenant: TenantFleet, hushes: Hushes, row: Transition, policy: OfflinePolicy
+    inhibition: Inhibition, hushes: Hushes, row: Transition, policy: OfflinePolicy
 ) -> Notice:
     """Return the notice of an end: each channel that got the firing gets it, no other (C6)."""
     told: list[str] = []
     silent: list[str] = []
     suppressed_by: list[str] = []
     for instant_ms, device_id, severity in sorted(_announced(hushes, row)):
-        emergency = tenant.covering((instant_ms, device_id))
-        causes = [] if emergency is None else [emergency.event_id]
+        causes = inhibition.covering(row, (instant_ms, device_id))
         if severity is Severity.CRITICAL and row["is_hushed"]:
             causes.append(MAINTENANCE)
         causes += _hushed(hushes, row, instant_ms)

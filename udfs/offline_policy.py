@@ -1,6 +1,7 @@
 """The numbers of the offline rules, and nothing else: frozen, filled in by `jobs`."""
 
 from dataclasses import dataclass
+from enum import IntFlag
 
 from schemas.severity import Severity
 
@@ -13,6 +14,14 @@ SMALL_FLEET_COUNT = 3
 
 HYSTERESIS_DIVISOR = 50
 """An emergency clears 1/50 of the fleet (2 %), at least one device, below its need."""
+
+
+class FleetKind(IntFlag):
+    """Whose devices are counted together, and make an emergency of their own (C5)."""
+
+    TENANT = 1
+    DEPLOYMENT_GROUP = 2
+    SITE = 4
 
 
 def _ceil_div(numerator: int, denominator: int) -> int:
@@ -32,6 +41,7 @@ class OfflinePolicy:
     """A device whose report interval is above this is not late until its report is."""
     emergency_numerator: int = 1
     emergency_denominator: int = 10
+    fleet_kinds: FleetKind = FleetKind.TENANT
     resolve_hold_ms: int = 5 * MINUTE_MS
     blind_after_ms: int = 30 * SECOND_MS
     blind_grace_ms: int = 2 * MINUTE_MS
@@ -51,6 +61,7 @@ class OfflinePolicy:
     def __post_init__(self) -> None:
         assert 0 < self.warning_after_ms < self.critical_after_ms
         assert 0 < self.emergency_numerator <= self.emergency_denominator
+        assert FleetKind.TENANT in self.fleet_kinds, "a tenant is always watched (C5)"
 
     def need(self, monitored_count: int) -> int:
         """Return how many offline devices make an emergency; meant for at least 2 monitored.

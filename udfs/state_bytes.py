@@ -49,6 +49,11 @@ def pack_state(version: int, frames: Mapping[str, pl.DataFrame], meta: Mapping[s
     return packed
 
 
+def packed_values(values: Mapping[str, Any]) -> Any:
+    """Return scalars that `pack_state` takes as part of its meta without packing them again."""
+    return orjson.Fragment(orjson.dumps(dict(values), option=orjson.OPT_NON_STR_KEYS))
+
+
 def unpack_state(packed: bytes) -> PackedState:
     """Read what `pack_state` wrote.
 

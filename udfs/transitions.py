@@ -4,7 +4,6 @@ Rows of one device come in the order in which they took place. `monitored_delta`
 `offline_delta` say what the row does to N and M, so the fleet stage only adds.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.topics import CLOCK_TENANT_ID
 from udfs.device_columns import DeviceColumns, Flag, Stage, has_flag, is_monitored, is_open
+from udfs.device_labels import LabelCodes, labels_of, left_labels
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Int64s, Rows
 
@@ -35,7 +35,7 @@ class Kind(StrEnum):
     HEARD = "heard"  # a partition speaks again
     GAP = "gap"  # records of a partition were lost
     MUTE_ENDED = "mute_ended"  # an open episode whose mute is over
-    MOVED = "moved"  # a device of N is heard on another partition
+    MOVED = "moved"  # a device is heard on another partition, or has another group or site
     CONTROL = "control"  # what operators said; its JSON is the reason
 
 
@@ -76,6 +76,8 @@ TRANSITION_SCHEMA: dict[str, Any] = {
     "hardware_revision": pl.String,
     "firmware_version": pl.String,
     "model_version": pl.String,
+    "left_group": pl.String,  # before; null where it was the same
+    "left_site": pl.String,
 }
 
 
@@ -86,6 +88,14 @@ def no_transitions() -> pl.DataFrame:
     DECISIONS.md.
     """
     return pl.DataFrame(schema=TRANSITION_SCHEMA)
+
+
+def with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows that an earlier release wrote, with what it did not know yet."""
+    left = [] if "left_partition" in rows else [pl.col("partition").alias("left_partition")]
+    missing = [n for n in TRANSITION_SCHEMA if n not in rows.columns and n != "left_partition"]
+    nulls = [pl.lit(None, TRANSITION_SCHEMA[name]).alias(name) for name in missing]
+    return rows.with_columns(*left, *nulls).select(*TRANSITION_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ class _Part:
     monitored_delta: NDArray[Any]
     offline_delta: NDArray[Any]
     is_counted: NDArray[Any]
+    codes: LabelCodes
+    left_codes: LabelCodes
 
 
 @dataclass
@@ -148,6 +160,9 @@ class TransitionLog:
                 counts[1].astype(np.int8) - counts[0],
                 offline[1].astype(np.int8) - offline[0],
                 counts[1] | counts[0],
+                # Of what is gone nothing is left afterwards.
+                LabelCodes.of(before if kind is Kind.REMOVED else after),
+                LabelCodes.of(before),
             )
         )
 
@@ -255,7 +270,8 @@ def _part_frame(
         "is_counted": part.is_counted,
         "is_hushed": has_flag(rows, Flag.HUSHED),
         "is_in_maintenance": has_flag(rows, Flag.HIDDEN),
-        **_labels(rows, devices),
+        **labels_of(part.codes, devices),
+        **left_labels(part.left_codes, part.codes, devices),
     }
     return pl.DataFrame(
         [pl.Series(name, columns[name], kind) for name, kind in TRANSITION_SCHEMA.items()]
@@ -273,21 +289,3 @@ def _reasons(part: _Part, nobody_saw: NDArray[Any]) -> list[str | None]:
     if part.kind is Kind.MUTE_ENDED:
         return [Cause.MUTE_ENDED.value] * len(part.rows)
     return [Cause.NOT_SEEN_SINCE_START.value if unseen else None for unseen in nobody_saw.tolist()]
-
-
-def _labels(rows: Rows, devices: DeviceColumns) -> dict[str, list[str]]:
-    claims = {code: devices.claims.label_of(code) for code in np.unique(rows["claim"]).tolist()}
-    twins = {code: devices.twins.label_of(code) for code in np.unique(rows["twin"]).tolist()}
-    claim, twin = rows["claim"].tolist(), rows["twin"].tolist()
-
-    def column(pick: Callable[[Any, Any], str]) -> list[str]:
-        pairs = zip(claim, twin, strict=True)
-        return [pick(claims[claimed], twins[registered]) for claimed, registered in pairs]
-
-    return {
-        "deployment_group": column(lambda c, t: t.deployment_group or c.deployment_group),
-        "site": column(lambda _c, t: t.site),
-        "hardware_revision": column(lambda c, _t: c.hardware_revision),
-        "firmware_version": column(lambda c, _t: c.firmware_version),
-        "model_version": column(lambda c, t: c.model_version or t.model_version),
-    }

@@ -1,0 +1,111 @@
+"""Whose fleet a device counts in, and what a row of it does to their N and M (C5).
+
+A device counts in the fleet of its tenant, and in those of its deployment group and of its site
+where such are watched. When the registry or its own claim gives it another group or site, it leaves
+one fleet and joins another, with what it is: in N, and in M if it is offline.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from udfs.alerts import Transition
+from udfs.device_columns import Stage
+from udfs.hushes import Subject
+from udfs.offline_policy import FleetKind
+from udfs.transitions import Kind
+
+
+class FleetKey(NamedTuple):
+    """Names a fleet; of one tenant, the tenant's own comes first.
+
+    >>> FleetKey("acme", FleetKind.SITE, "paris").subject_text
+    'site/paris'
+    """
+
+    tenant_id: str
+    kind: FleetKind = FleetKind.TENANT
+    name: str = ""
+
+    @property
+    def subject_text(self) -> str:
+        """Return the fleet as its events name it."""
+        if self.kind is FleetKind.TENANT:
+            return f"tenant/{self.tenant_id}"
+        return f"{self.label}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """Return the label of events that holds the name of a group or site."""
+        return "group" if self.kind is FleetKind.DEPLOYMENT_GROUP else "site"
+
+    @property
+    def subject(self) -> Subject:
+        """Return the fleet as mutes look at it."""
+        is_group, is_site = (self.kind is k for k in (FleetKind.DEPLOYMENT_GROUP, FleetKind.SITE))
+        return Subject(
+            self.tenant_id,
+            deployment_group=self.name if is_group else "",
+            site=self.name if is_site else "",
+        )
+
+
+class Change(NamedTuple):
+    """What happens to N and M of a fleet on one partition."""
+
+    partition: int
+    monitored: int
+    offline: int
+
+
+def keys_of(
+    tenant_id: str, deployment_group: str, site: str, kinds: FleetKind
+) -> Iterator[FleetKey]:
+    """Yield the fleets that a device counts in, the tenant's first; no name, no fleet."""
+    yield FleetKey(tenant_id)
+    if kinds is FleetKind.TENANT:
+        return
+    if FleetKind.DEPLOYMENT_GROUP in kinds and deployment_group:
+        yield FleetKey(tenant_id, FleetKind.DEPLOYMENT_GROUP, deployment_group)
+    if FleetKind.SITE in kinds and site:
+        yield FleetKey(tenant_id, FleetKind.SITE, site)
+
+
+def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]]:
+    """Return what a row does to the N and M of fleets, the tenant's first.
+
+    Args:
+        row: of `TRANSITION_SCHEMA`.
+        kinds: of the fleets that are watched.
+    """
+    monitored, offline = row["monitored_delta"], row["offline_delta"]
+    tenant_id, now = row["tenant_id"], (row["deployment_group"], row["site"])
+    left = _left(row)
+    if left == now and row["partition"] == row["left_partition"]:
+        if monitored == 0 and offline == 0:
+            return {}
+        change = [Change(row["partition"], monitored, offline)]
+        return dict.fromkeys(keys_of(tenant_id, *now, kinds), change)
+    is_in_n, is_in_m = _stands(row)
+    changes: dict[FleetKey, list[Change]] = {}
+    before = Change(row["left_partition"], -(is_in_n - monitored), -(is_in_m - offline))
+    for key in keys_of(tenant_id, *left, kinds):
+        changes[key] = [before]
+    for key in keys_of(tenant_id, *now, kinds):
+        changes[key] = [*changes.get(key, []), Change(row["partition"], is_in_n, is_in_m)]
+    return changes if left == now else dict(sorted(changes.items()))
+
+
+def _left(row: Transition) -> tuple[str, str]:
+    """Return the group and site that a device had before a row."""
+    group, site = row["left_group"], row["left_site"]
+    return row["deployment_group"] if group is None else group, row[
+        "site"
+    ] if site is None else site
+
+
+def _stands(row: Transition) -> tuple[int, int]:
+    """Return whether a device is in N and in M after a row: 0 or 1 each."""
+    is_monitored = row["is_counted"] and row["monitored_delta"] >= 0
+    has_ended = row["kind"] in (Kind.RESOLVED, Kind.REMOVED)
+    is_offline = is_monitored and row["stage"] != Stage.NONE and not has_ended
+    return int(is_monitored), int(is_offline)
