@@ -22,6 +22,7 @@ from udfs.notices import hush_pairs
 from udfs.offline_policy import FleetKind, OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
+from udfs.stays import Stays
 from udfs.transitions import no_transitions, with_all_columns
 from udfs.waiting_rows import take_ripe
 from udfs.watched_fleet import WatchedFleet
@@ -42,6 +43,7 @@ class FleetState:
         hold_until_ms: while the input lags, nothing leaves before the clocks have passed this.
         hushes: what operators silence.
         hearing: which partitions speak; devices of blind ones do not count.
+        stays: where devices were while their episodes were open.
     """
 
     clocks_ms: tuple[int, ...]
@@ -50,6 +52,7 @@ class FleetState:
     hold_until_ms: int | None = None
     hushes: Hushes = field(default_factory=Hushes)
     hearing: Hearing = field(default_factory=Hearing)
+    stays: Stays = field(default_factory=Stays)
 
     @property
     def tenants(self) -> dict[str, WatchedFleet]:
@@ -71,6 +74,7 @@ class FleetState:
             "hold_until_ms": self.hold_until_ms,
             "hushes": self.hushes.to_values(),
             "hearing": self.hearing.to_values(),
+            "stays": self.stays.to_values(),
         }
         return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
 
@@ -92,6 +96,7 @@ class FleetState:
             state.meta["hold_until_ms"],
             Hushes.from_values(state.meta.get("hushes", Hushes().to_values())),
             Hearing.from_values(state.meta.get("hearing", Hearing().to_values())),
+            Stays.from_values(state.meta.get("stays", {})),
         )
 
 
@@ -126,14 +131,19 @@ def on_transitions(
     if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
     ripe, waiting = take_ripe(waiting, low_ms)
-    done_ms = min(state.clocks_ms)
-    account = FleetAccount(state.fleets, state.hushes, state.hearing, done_ms, policy)
+    stays, done_ms = state.stays.copy(), min(state.clocks_ms)
+    account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, done_ms, policy)
     for row in ripe.iter_rows(named=True):
         account.take(row)
     account.pass_time(below_ms=low_ms, input_clock_ms=low_ms)
     if held_ms is not None:
         hush_pairs(account.events, held_ms)
     after = FleetState(
-        tuple(clocks), waiting, account.fleets, hushes=account.hushes, hearing=account.hearing
+        tuple(clocks),
+        waiting,
+        account.fleets,
+        hushes=account.hushes,
+        hearing=account.hearing,
+        stays=stays,
     )
     return FleetStep(after, account.events, account.statuses)

@@ -20,6 +20,7 @@ from udfs.hushes import Hushes
 from udfs.inhibition import Inhibition
 from udfs.notices import device_notice
 from udfs.offline_policy import DAY_MS, OfflinePolicy
+from udfs.stays import Stays
 from udfs.transitions import Cause, Kind
 from udfs.watched_fleet import WatchedFleet
 
@@ -32,6 +33,7 @@ class FleetAccount:
 
     Args:
         fleets: before; left as they are.
+        stays: where devices were while their episodes were open; changed.
         hushes: what operators silence.
         hearing: which partitions speak.
         done_ms: what lies below it was applied before.
@@ -41,18 +43,20 @@ class FleetAccount:
     def __init__(
         self,
         fleets: Mapping[FleetKey, WatchedFleet],
+        stays: Stays,
         hushes: Hushes,
         hearing: Hearing,
         done_ms: int,
         policy: OfflinePolicy,
     ) -> None:
         self.fleets = dict(fleets)
+        self.stays = stays
         self.hushes = hushes
         self.hearing = hearing
         self._blind = hearing.blind
         self._heard: Transition | None = None
         self.policy = policy
-        self._inhibition = Inhibition(self.fleets, policy.fleet_kinds)
+        self._inhibition = Inhibition(self.fleets, stays, policy.fleet_kinds)
         self._done_ms = done_ms
         self.events: list[AlertRecord] = []
         self.statuses: list[StatusRecord] = []
@@ -76,6 +80,7 @@ class FleetAccount:
     def _take_device(self, row: Transition) -> None:
         if row["seq"] > 0:
             self._tell(row)
+        self.stays.take(row)
         if row["kind"] == Kind.MUTE_ENDED:
             return
         status = None if row["kind"] == Kind.MOVED else status_record(row)

@@ -12,7 +12,7 @@ from udfs.alerts import Transition
 from udfs.device_columns import Stage
 from udfs.hushes import Subject
 from udfs.offline_policy import FleetKind
-from udfs.transitions import Kind
+from udfs.stays import ENDS, place_before, place_now
 
 
 class FleetKey(NamedTuple):
@@ -78,8 +78,7 @@ def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]
         kinds: of the fleets that are watched.
     """
     monitored, offline = row["monitored_delta"], row["offline_delta"]
-    tenant_id, now = row["tenant_id"], (row["deployment_group"], row["site"])
-    left = _left(row)
+    tenant_id, now, left = row["tenant_id"], place_now(row), place_before(row)
     if left == now and row["partition"] == row["left_partition"]:
         if monitored == 0 and offline == 0:
             return {}
@@ -95,17 +94,9 @@ def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]
     return changes if left == now else dict(sorted(changes.items()))
 
 
-def _left(row: Transition) -> tuple[str, str]:
-    """Return the group and site that a device had before a row."""
-    group, site = row["left_group"], row["left_site"]
-    return row["deployment_group"] if group is None else group, row[
-        "site"
-    ] if site is None else site
-
-
 def _stands(row: Transition) -> tuple[int, int]:
     """Return whether a device is in N and in M after a row: 0 or 1 each."""
     is_monitored = row["is_counted"] and row["monitored_delta"] >= 0
-    has_ended = row["kind"] in (Kind.RESOLVED, Kind.REMOVED)
+    has_ended = row["kind"] in ENDS
     is_offline = is_monitored and row["stage"] != Stage.NONE and not has_ended
     return int(is_monitored), int(is_offline)

@@ -8,6 +8,7 @@ from udfs.emergency import Moment
 from udfs.fleet_keys import FleetKey, keys_of
 from udfs.hushes import MUTE, Hushes
 from udfs.offline_policy import FleetKind
+from udfs.stays import Place, Stays, place_now
 from udfs.watched_fleet import WatchedFleet
 
 
@@ -17,20 +18,24 @@ class Inhibition:
 
     Args:
         fleets: as they are now; those without an entry have nothing to say.
+        stays: where devices were while their episodes were open.
         kinds: of the fleets that are watched.
     """
 
     fleets: Mapping[FleetKey, WatchedFleet]
+    stays: Stays
     kinds: FleetKind
 
     def firing(self, row: Transition) -> list[str]:
         """Return the emergencies that fire for a row's device now, the tenant's first."""
-        found = (fleet.emergency for fleet in self._fleets_of(row))
+        found = (fleet.emergency for fleet in self._fleets_of(row, place_now(row)))
         return [emergency.event_id for emergency in found if emergency is not None]
 
     def covering(self, row: Transition, moment: Moment) -> list[str]:
         """Return the emergencies into which an earlier moment of a row's device fell."""
-        found = (fleet.covering(moment, row["time_ms"]) for fleet in self._fleets_of(row))
+        place = self.stays.place_at(row, moment[0])
+        fleets = self._fleets_of(row, place)
+        found = (fleet.covering(moment, row["time_ms"]) for fleet in fleets)
         return [emergency.event_id for emergency in found if emergency is not None]
 
     def of_fleet(self, key: FleetKey, hushes: Hushes, at_ms: int) -> tuple[str, ...]:
@@ -44,9 +49,8 @@ class Inhibition:
             causes.append(MUTE)
         return tuple(causes)
 
-    def _fleets_of(self, row: Transition) -> Iterator[WatchedFleet]:
-        names = row["tenant_id"], row["deployment_group"], row["site"]
-        for key in keys_of(*names, self.kinds):
+    def _fleets_of(self, row: Transition, place: Place) -> Iterator[WatchedFleet]:
+        for key in keys_of(row["tenant_id"], *place, self.kinds):
             fleet = self.fleets.get(key)
             if fleet is not None:
                 yield fleet

@@ -6,9 +6,10 @@ from schemas.severity import Severity
 from udfs.alerts import AlertRecord, Notice, Transition, device_episode, device_severity
 from udfs.device_columns import Stage
 from udfs.emergency import LAST_OF_INSTANT
-from udfs.hushes import ACK, MUTE, Hushes, Subject
+from udfs.hushes import ACK, MUTE, Hushes
 from udfs.inhibition import Inhibition
 from udfs.offline_policy import OfflinePolicy
+from udfs.stays import Stays
 from udfs.transitions import Kind
 
 MAINTENANCE = "maintenance"
@@ -31,7 +32,7 @@ def device_notice(
     causes = inhibition.firing(row)
     if row["is_in_maintenance"]:
         causes.append(MAINTENANCE)
-    causes += _hushed(hushes, row, row["time_ms"])
+    causes += _hushed(inhibition, hushes, row, row["time_ms"])
     return Notice(not causes, channels, tuple(causes))
 
 
@@ -42,11 +43,11 @@ def _end_notice(
     told: list[str] = []
     silent: list[str] = []
     suppressed_by: list[str] = []
-    for instant_ms, device_id, severity in sorted(_announced(hushes, row)):
+    for instant_ms, device_id, severity in sorted(_announced(inhibition, hushes, row)):
         causes = inhibition.covering(row, (instant_ms, device_id))
         if severity is Severity.CRITICAL and row["is_hushed"]:
             causes.append(MAINTENANCE)
-        causes += _hushed(hushes, row, instant_ms)
+        causes += _hushed(inhibition, hushes, row, instant_ms)
         if causes:
             silent += policy.channels_of(severity)
             suppressed_by += causes
@@ -61,28 +62,41 @@ def _end_notice(
     )
 
 
-def _announced(hushes: Hushes, row: Transition) -> Iterator[tuple[int, str, Severity]]:
+def _announced(
+    inhibition: Inhibition, hushes: Hushes, row: Transition
+) -> Iterator[tuple[int, str, Severity]]:
     """Yield instant, place in the instant and severity of all firings of an episode that ends."""
     starts_ms, escalated_ms = row["starts_ms"], row["escalated_ms"]
     yield starts_ms, row["device_id"], Severity.WARNING
     if row["stage"] == Stage.CRITICAL:
         yield escalated_ms, row["device_id"], Severity.CRITICAL
-    for end_ms in hushes.mute_ends(_subject(row), starts_ms, row["time_ms"]):
+    for end_ms in _mute_ends(inhibition.stays, hushes, row):
         is_critical = row["stage"] == Stage.CRITICAL and escalated_ms < end_ms
         severity = Severity.CRITICAL if is_critical else Severity.WARNING
         yield end_ms, LAST_OF_INSTANT, severity
 
 
-def _hushed(hushes: Hushes, row: Transition, at_ms: int) -> list[str]:
+def _mute_ends(stays: Stays, hushes: Hushes, row: Transition) -> list[int]:
+    """Return when mutes of a device ended in an episode that ends, as of where it was then."""
+    if not hushes.mutes:
+        return []
+    ends = {
+        end_ms
+        for subject in stays.subjects(row)
+        for end_ms in hushes.mute_ends(subject, row["starts_ms"], row["time_ms"])
+        if stays.subject_at(row, end_ms) == subject
+    }
+    return sorted(ends)
+
+
+def _hushed(inhibition: Inhibition, hushes: Hushes, row: Transition, at_ms: int) -> list[str]:
     """Return what operators keep from people at an instant."""
-    causes = [MUTE] if hushes.mutes and hushes.is_muted(_subject(row), at_ms) else []
+    causes = []
+    if hushes.mutes and hushes.is_muted(inhibition.stays.subject_at(row, at_ms), at_ms):
+        causes.append(MUTE)
     if hushes.acks and hushes.is_in_hands(device_episode(row).id, at_ms):
         causes.append(ACK)
     return causes
-
-
-def _subject(row: Transition) -> Subject:
-    return Subject(row["tenant_id"], row["device_id"], row["deployment_group"], row["site"])
 
 
 def hush_pairs(events: list[AlertRecord], held_ms: int) -> None:

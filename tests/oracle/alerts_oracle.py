@@ -27,6 +27,7 @@ class OfflineRules:
     blind_after_ms: int = 30_000
     blind_grace_ms: int = 120_000
     resolve_hold_ms: int = 300_000
+    emergency_scopes: tuple[str, ...] = ("tenant",)
 
 
 class Contact(NamedTuple):
@@ -39,6 +40,7 @@ class Contact(NamedTuple):
     device_id: str
     boot_id: str | None = None
     sequence: int | None = None
+    deployment_group: str = ""
 
 
 class Tick(NamedTuple):
@@ -57,6 +59,8 @@ class Registration(NamedTuple):
     device_id: str
     status: str | None = "active"
     report_interval_s: int = 60
+    deployment_group: str = ""
+    site: str = ""
 
 
 Entry = Contact | Tick | Registration
@@ -71,11 +75,13 @@ class Transition(NamedTuple):
     seq: int
     """Of the episode; 0 outside of one."""
     kind: str
-    """joined, warning, critical, resolved or removed."""
+    """joined, warning, critical, resolved, removed or regrouped."""
     partition: int
     last_seen_ms: int
     starts_at_ms: int
     blind_ms: int = 0
+    deployment_group: str = ""
+    site: str = ""
 
 
 class PartitionLog:
@@ -183,7 +189,9 @@ class DeviceWatch:
     def _register(self, entry: Registration) -> None:
         assert entry.status in (None, *MODELLED_STATUSES), f"{entry.status} is not modelled"
         if entry.status not in (None, "decommissioned"):
-            self._registration = entry
+            before, self._registration = self._place(self._last_seen), entry
+            if self._last_seen is not None and self._place(self._last_seen) != before:
+                self._transit("regrouped", entry.at_ms)
             return
         if self._last_seen is not None:
             if self._episode is not None:
@@ -201,12 +209,23 @@ class DeviceWatch:
         before = self._last_seen
         if before is not None and contact.at_ms <= before.at_ms:
             return
+        place = self._place(contact)
+        is_same = place == self._place(before)
         if self._episode is not None:
-            self._transit("resolved", contact.at_ms)
+            self._transit("resolved", contact.at_ms, place)
             self._episode = None
+            is_same = True
         self._last_seen = contact
         if before is None:
             self._transit("joined", contact.at_ms)
+        elif not is_same:
+            self._transit("regrouped", contact.at_ms)
+
+    def _place(self, seen: Contact | None) -> tuple[str, str]:
+        """Return group and site: the registry's word, and else the device's for its group."""
+        registered = self._registration or Registration(0, "", "")
+        claim = seen.deployment_group if seen is not None else ""
+        return registered.deployment_group or claim, registered.site
 
     def _fall_due(self, before_ms: int | None) -> None:
         """Find the transitions due before the device's next entry, or by the end of its log."""
@@ -237,11 +256,12 @@ class DeviceWatch:
         critical_ms = after_ms(last_seen.at_ms, allowed_ms + rules.critical_after_ms)
         return warning_ms, max(warning_ms, critical_ms)
 
-    def _transit(self, kind: str, at_ms: int) -> None:
+    def _transit(self, kind: str, at_ms: int, place: tuple[str, str] | None = None) -> None:
         assert self._last_seen is not None
         seen, episode = self._last_seen, self._episode
-        if episode is not None:
+        if episode is not None and kind != "regrouped":
             episode.seq += 1
+        group, site = place or self._place(seen)
         self._found.append(
             Transition(
                 at_ms=at_ms,
@@ -253,6 +273,8 @@ class DeviceWatch:
                 last_seen_ms=seen.at_ms,
                 starts_at_ms=0 if episode is None else episode.starts_at_ms,
                 blind_ms=self._partitions[seen.partition].blind_ms(seen.at_ms, at_ms),
+                deployment_group=group,
+                site=site,
             )
         )
 

@@ -9,11 +9,13 @@ Readings of the contract where it leaves a choice:
 - A resolve goes to the channels whose firing was told, even during an emergency. When none was, it
   names the channels of the firings and what kept them silent, and is not told either.
 - As a record wins over an alert of its instant, a transition at the end of a hold still breaks it.
-- `suppressed_by` names the emergency by the id of its firing event.
+- `suppressed_by` names the emergency by the id of its firing event; all that cover a device, its
+  tenant's first. One transition may raise several: the tenant's first, which suppresses the others.
+- A group's or site's emergency is told unless its tenant's fires; its end is told if it was told.
+- Where a device belongs counts from the instant at which the registry, or its own contact, says so.
 - Events later than the slowest partition that still speaks are not known yet.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -26,8 +28,11 @@ from tests.oracle.alerts_oracle import (
     device_transitions,
     partition_logs,
 )
+from tests.oracle.hearing_oracle import away_spans
 
 Alert = dict[str, Any]
+Fleet = tuple[str, str]
+"""Kind and name, such as ("site", "paris")."""
 
 NAMESPACE = uuid5(NAMESPACE_URL, "fleetpulse")
 CHANNELS = {
@@ -35,6 +40,9 @@ CHANNELS = {
     "critical": ["sms", "slack"],
     "emergency": ["pagerduty", "oncall"],
 }
+
+
+KINDS = ("tenant", "group", "site")
 
 
 def alerts_of(log: list[Entry], rules: OfflineRules | None = None) -> list[Alert]:
@@ -87,6 +95,8 @@ class DeviceStage:
     """What the fleet knows of one device."""
 
     partition: int
+    places: dict[str, str]
+    """Name of its group and site; of the tenant there is one."""
     severity: str | None = None
     told: list[str] = field(default_factory=list)
     """Channels that were told of the running episode."""
@@ -100,6 +110,7 @@ class Emergency:
     """A fleet episode that fires."""
 
     start_ms: int
+    suppressed_by: list[str]
     calm_since_ms: int | None = None
     """Since when M is at most clear(N)."""
 
@@ -114,7 +125,7 @@ class TenantWatch:
         self._partitions = partitions
         self._away = {p: list(away_spans(p, partitions, rules)) for p in partitions}
         self._devices: dict[str, DeviceStage] = {}
-        self._emergency: Emergency | None = None
+        self._emergencies: dict[Fleet, Emergency] = {}
         self._events: list[Alert] = []
 
     def follow(self, transitions: list[Transition]) -> list[Alert]:
@@ -123,32 +134,47 @@ class TenantWatch:
         for spans in self._away.values():
             steps += [(at_ms, 0, None) for span in spans for at_ms in span]
         for at_ms, _, transition in sorted(steps, key=lambda step: step[:2]):
-            self._end_hold(at_ms)
+            self._end_holds(at_ms)
             if transition is not None:
                 self._apply(transition)
             self._judge_calm(at_ms)
-        self._end_hold(known_until_ms(self._partitions, self._rules) + 1)
+        self._end_holds(known_until_ms(self._partitions, self._rules) + 1)
         return self._events
 
     def _apply(self, transition: Transition) -> None:
-        device = self._devices.get(transition.device_id)
         if transition.kind == "removed":
             del self._devices[transition.device_id]
             return
+        places = {
+            "tenant": self._tenant_id,
+            "group": transition.deployment_group,
+            "site": transition.site,
+        }
+        device = self._devices.get(transition.device_id)
         if device is None:
-            device = self._devices[transition.device_id] = DeviceStage(transition.partition)
+            device = self._devices[transition.device_id] = DeviceStage(transition.partition, places)
         device.partition = transition.partition
-        if transition.kind == "joined":
+        if transition.kind in ("joined", "regrouped"):
+            device.places = places
             return
-        before, monitored_before = self._counts(transition.at_ms)
         self._tell(device, transition)
+        device.places = places
+        before = {fleet: self._counts(fleet, transition.at_ms) for fleet in self._fleets(device)}
         device.severity = None if transition.kind == "resolved" else transition.kind
-        offline, monitored = self._counts(transition.at_ms)
-        assert monitored == monitored_before
-        is_enough = monitored >= 2 and offline >= need(monitored)
-        if self._emergency is None and offline > before and is_enough:
-            self._emergency = Emergency(start_ms=transition.at_ms)
-            self._tell_fleet("firing", transition.at_ms)
+        for fleet, (offline_before, monitored_before) in before.items():
+            offline, monitored = self._counts(fleet, transition.at_ms)
+            assert monitored == monitored_before
+            is_enough = monitored >= 2 and offline >= need(monitored)
+            if fleet not in self._emergencies and offline > offline_before and is_enough:
+                above = self._emergencies.get(("tenant", self._tenant_id))
+                causes = [self._suppressor(("tenant", self._tenant_id))] if above else []
+                self._emergencies[fleet] = Emergency(transition.at_ms, causes)
+                self._tell_fleet(fleet, "firing", transition.at_ms)
+
+    def _fleets(self, device: DeviceStage) -> list[Fleet]:
+        """Return the watched fleets that a device is in, the tenant's first."""
+        scopes = [scope.removeprefix("deployment_") for scope in self._rules.emergency_scopes]
+        return [(kind, name) for kind, name in device.places.items() if kind in scopes and name]
 
     def _tell(self, device: DeviceStage, transition: Transition) -> None:
         """Write the event of one device."""
@@ -162,9 +188,10 @@ class TenantWatch:
             channels = list(device.told if notify else device.silent)
             suppressed_by = [] if notify else list(device.suppressed_by)
         else:
-            notify, channels, suppressed_by = self._emergency is None, CHANNELS[severity], []
+            firing = [fleet for fleet in self._fleets(device) if fleet in self._emergencies]
+            notify, channels, suppressed_by = not firing, CHANNELS[severity], []
             if not notify:
-                suppressed_by = [self._suppressor()]
+                suppressed_by = [self._suppressor(fleet) for fleet in firing]
                 device.suppressed_by += [i for i in suppressed_by if i not in device.suppressed_by]
             (device.told if notify else device.silent).extend(channels)
         self._events.append(
@@ -183,12 +210,11 @@ class TenantWatch:
             }
         )
 
-    def _tell_fleet(self, status: str, at_ms: int) -> None:
-        """Write the event of the whole fleet."""
-        emergency = self._emergency
-        assert emergency is not None
-        offline, monitored = self._counts(at_ms)
-        subject, start_ms = f"tenant/{self._tenant_id}", emergency.start_ms
+    def _tell_fleet(self, fleet: Fleet, status: str, at_ms: int) -> None:
+        """Write the event of a whole fleet."""
+        emergency = self._emergencies[fleet]
+        offline, monitored = self._counts(fleet, at_ms)
+        subject, start_ms = "/".join(fleet), emergency.start_ms
         seq = 1 if status == "firing" else 2
         self._events.append(
             self._named("fleet-offline", subject, start_ms, seq)
@@ -199,50 +225,52 @@ class TenantWatch:
                 "starts_at": start_ms,
                 "ends_at": at_ms if status == "resolved" else None,
                 "last_seen": None,
-                "notify": True,
+                "notify": not emergency.suppressed_by,
                 "channels": CHANNELS["emergency"],
-                "suppressed_by": [],
+                "suppressed_by": emergency.suppressed_by,
                 "blind_seconds": 0.0,
                 "counts": {"monitored": monitored, "offline": offline},
             }
         )
 
-    def _end_hold(self, now_ms: int) -> None:
-        """End the emergency if it was calm for long enough before now."""
-        emergency = self._emergency
-        if emergency is None or emergency.calm_since_ms is None:
-            return
-        ends_at_ms = emergency.calm_since_ms + self._rules.resolve_hold_ms
-        if ends_at_ms < now_ms:
-            self._tell_fleet("resolved", ends_at_ms)
-            self._emergency = None
+    def _end_holds(self, now_ms: int) -> None:
+        """End the emergencies that were calm for long enough before now."""
+        ends = [
+            (emergency.calm_since_ms + self._rules.resolve_hold_ms, KINDS.index(fleet[0]), fleet)
+            for fleet, emergency in self._emergencies.items()
+            if emergency.calm_since_ms is not None
+        ]
+        for ends_at_ms, _, fleet in sorted(ends):
+            if ends_at_ms < now_ms:
+                self._tell_fleet(fleet, "resolved", ends_at_ms)
+                del self._emergencies[fleet]
 
     def _judge_calm(self, now_ms: int) -> None:
-        """Start or break the hold, and end an emergency of nobody at once."""
-        emergency = self._emergency
-        if emergency is None:
-            return
-        offline, monitored = self._counts(now_ms)
-        if monitored == 0:
-            self._tell_fleet("resolved", now_ms)
-            self._emergency = None
-        elif offline > clear(monitored):
-            emergency.calm_since_ms = None
-        elif emergency.calm_since_ms is None:
-            emergency.calm_since_ms = now_ms
+        """Start or break the holds, and end an emergency of nobody at once."""
+        for fleet in sorted(self._emergencies, key=lambda fleet: (KINDS.index(fleet[0]), fleet)):
+            emergency = self._emergencies[fleet]
+            offline, monitored = self._counts(fleet, now_ms)
+            if monitored == 0:
+                self._tell_fleet(fleet, "resolved", now_ms)
+                del self._emergencies[fleet]
+            elif offline > clear(monitored):
+                emergency.calm_since_ms = None
+            elif emergency.calm_since_ms is None:
+                emergency.calm_since_ms = now_ms
 
-    def _counts(self, now_ms: int) -> tuple[int, int]:
-        """Return M and N at an instant."""
-        present = [d for d in self._devices.values() if not self._is_away(d.partition, now_ms)]
+    def _counts(self, fleet: Fleet, now_ms: int) -> tuple[int, int]:
+        """Return M and N of a fleet at an instant."""
+        kind, name = fleet
+        own = [d for d in self._devices.values() if d.places[kind] == name]
+        present = [d for d in own if not self._is_away(d.partition, now_ms)]
         return sum(d.severity is not None for d in present), len(present)
 
     def _is_away(self, partition: int, now_ms: int) -> bool:
         return any(start <= now_ms < end for start, end in self._away[partition])
 
-    def _suppressor(self) -> str:
-        assert self._emergency is not None
-        subject, start_ms = f"tenant/{self._tenant_id}", self._emergency.start_ms
-        return str(self._named("fleet-offline", subject, start_ms, 1)["id"])
+    def _suppressor(self, fleet: Fleet) -> str:
+        start_ms = self._emergencies[fleet].start_ms
+        return str(self._named("fleet-offline", "/".join(fleet), start_ms, 1)["id"])
 
     def _identity(self, rule: str, subject: str, transition: Transition) -> Alert:
         named = self._named(rule, subject, transition.last_seen_ms, transition.seq)
@@ -260,36 +288,6 @@ class TenantWatch:
             "episode_id": str(episode),
             "seq": seq,
         }
-
-
-def away_spans(
-    partition: int, partitions: dict[int, PartitionLog], rules: OfflineRules
-) -> Iterator[tuple[int, int]]:
-    """Yield when a partition is blind while others speak; the end is the record that ends it.
-
-    While every partition is silent nobody's clock moves: the first that speaks again makes the
-    others blind until they do.
-    """
-    others = [log for p, log in partitions.items() if p != partition]
-    own = partitions[partition]
-    newest_ms = max((log.clock_ms for log in others), default=0)
-    stretches = [*own.blind, (own.clock_ms, newest_ms + 1)]
-    for start_ms, end_ms in stretches:
-        from_ms = start_ms + rules.blind_after_ms
-        heard = [_speaks_from_ms(log, from_ms) for log in others]
-        spoken = [at_ms for at_ms in heard if at_ms is not None and at_ms < end_ms]
-        if spoken and from_ms < end_ms:
-            yield min(spoken), end_ms
-
-
-def _speaks_from_ms(log: PartitionLog, at_ms: int) -> int | None:
-    """Return the first instant from `at_ms` on at which a partition is not blind itself."""
-    if at_ms > log.clock_ms:
-        return None
-    for start_ms, end_ms in log.blind:
-        if start_ms < at_ms < end_ms:
-            return end_ms
-    return max(at_ms, log.first_ms)
 
 
 def _order(row: tuple[int, str, int, Alert]) -> tuple[int, str, int]:

@@ -34,13 +34,14 @@ def line_of(entry: Entry) -> LogLine:
     match entry:
         case Tick(at_ms, partition, _):
             return LogLine(at_ms, LineType.TICK, partition, {})
-        case Contact(at_ms, partition, _, tenant_id, device_id, boot_id, sequence):
+        case Contact(at_ms, partition, _, tenant_id, device_id, boot_id, sequence, group):
             identity = {"tenant_id": tenant_id, "device_id": device_id}
-            said = identity | {"boot_id": boot_id, "sequence": sequence}
+            said = identity | {"boot_id": boot_id, "sequence": sequence, "deployment_group": group}
             return LogLine(at_ms, LineType.CONTACT, partition, said)
-        case Registration(at_ms, tenant_id, device_id, status, report_interval_s):
+        case Registration(at_ms, tenant_id, device_id, status, report_interval_s, group, site):
             identity = {"tenant_id": tenant_id, "device_id": device_id}
             record = {"status": status, "report_interval_s": report_interval_s}
+            record |= {"deployment_group": group, "site": site}
             said = {"record": None if status is None else identity | record}
             return LogLine(at_ms, LineType.DEVICE, 0, identity | said)
 
@@ -51,9 +52,11 @@ def lines_of(log: list[Entry]) -> list[LogLine]:
     return [line_of(e) for e in sorted(log, key=lambda e: (e.at_ms, numbered[type(e)]))]
 
 
-def told_by_engine(log: list[Entry], plan: BacktestPlan) -> list[Alert]:
+def told_by_engine(
+    log: list[Entry], plan: BacktestPlan, policy: OfflinePolicy | None = None
+) -> list[Alert]:
     """Return the engine's events with the oracle's fields; the sample of devices is not one."""
-    events = Backtest(OfflinePolicy(), plan).run(lines_of(log))
+    events = Backtest(policy or OfflinePolicy(), plan).run(lines_of(log))
     return [judged(event) for event in events if event["type"] in JUDGED_TYPES]
 
 
