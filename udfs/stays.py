@@ -91,7 +91,10 @@ class Stays:
 
     def to_values(self) -> dict[str, Any]:
         """Return everything for the state's bytes."""
-        return dict(self.by_device)
+        return {
+            key: [[stay.until_ms, [*stay.place]] for stay in stays]
+            for key, stays in self.by_device.items()
+        }
 
     @classmethod
     def from_values(cls, stored: Mapping[str, Any]) -> "Stays":

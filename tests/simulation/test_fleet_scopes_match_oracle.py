@@ -64,7 +64,7 @@ def test_blocks_shards_and_restarts_change_nothing_of_all_fleets(
 def test_random_logs_have_emergencies_of_each_kind_told_and_suppressed() -> None:
     found = {
         (event["subject"].split("/")[0], event["status"], event["notify"])
-        for seed in range(40)
+        for seed in range(50)
         for event in alerts_of(scope_log(seed), RULES)
         if event["severity"] == "emergency"
     }
