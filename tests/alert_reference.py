@@ -2,23 +2,19 @@
 
 It shares no code with the liveness logic: plain loops, no blocks, no shards, no state. It covers
 devices that stay on their partition, the ladder, blind time, the registry and the tenant's
-emergency. Times are UTC ms.
+emergency, and rules about silence. Times are UTC ms.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from jobs.backtest_log import LogLine
-from tests.alert_logs import TENANT
+from tests.alert_reference_fold import PATIENCE_MS, Fact, Fold, leaves_ms
 from tests.alert_reference_turns import clocks_and_gaps, turns
+from tests.rule_reference import CRITICAL_MS, WARNING_MS, Labels, rule_lines, thresholds
 
-WARNING_MS, CRITICAL_MS, GRACE_MS, HOLD_MS = 300_000, 1_800_000, 120_000, 300_000
-PATIENCE_MS = 60_000
-SPACE = uuid5(NAMESPACE_URL, "fleetpulse")
-GAP, REGISTRY, CONTACT = 0, 1, 2
-Fact = dict[str, Any]
+GRACE_MS = 120_000
+GAP, REGISTRY, RULE, CONTACT = 0, 1, 2, 3
 
 
 @dataclass
@@ -34,6 +30,11 @@ class Device:
     starts_ms: int = 0
     escalated_ms: int = 0
     grace_ms: int = 0
+    after_ms: tuple[int, int] = WARNING_MS, CRITICAL_MS
+    used_count: int = 0
+    """Numbers of events of this silence that were taken back."""
+    claimed: Labels = field(default_factory=dict)
+    said: Labels = field(default_factory=dict)
     is_registered: bool = False
     is_hidden: bool = False
     is_gone: bool = False
@@ -51,22 +52,48 @@ class Device:
         fact = {"kind": kind, "time": time_ms, "device": self.name, "start": self.seen_ms}
         fact |= {"partition": self.partition}
         fact |= {"dn": now[0] - before[0], "dm": now[1] - before[1], "hidden": self.is_hidden}
-        self.facts.append(fact | {"starts": self.starts_ms, "excused": self.excused_ms} | more)
+        fact |= {"starts": self.starts_ms, "excused": self.excused_ms, "used": self.used_count}
+        self.facts.append(fact | more)
 
-    def fire_below(self, limit_ms: int, floor_ms: int = 0) -> None:
+    def labels(self) -> Labels:
+        """Return what rules may name: the registry's word before the device's own."""
+        return {"device_id": self.name} | self.claimed | self.said
+
+    def due_ms(self) -> int:
+        """Return from when its silence counts."""
+        assert self.seen_ms is not None
+        late_ms = self.interval_ms if self.interval_ms > 120_000 else 0
+        return self.seen_ms + late_ms + self.excused_ms
+
+    def follow(self, after_ms: tuple[int, int], time_ms: int, told_ms: int) -> None:
+        """Have other thresholds from now on: what they allow is taken back, what is due fires."""
+        if self.is_gone or after_ms == self.after_ms:
+            return
+        self.after_ms = after_ms
+        needed_ms = max(after_ms) if self.stage == 2 else after_ms[0]
+        if self.stage > 0 and time_ms < self.due_ms() + needed_ms:
+            before, stage, starts_ms = self.counts(), self.stage, self.starts_ms
+            self.stage = 0
+            more = {"ends": told_ms, "stage": stage, "escalated": self.escalated_ms}
+            self.tell("rule_changed", told_ms, before, **more, starts=starts_ms)
+            self.used_count += stage + 1
+        self.fire_below(time_ms, told_ms, is_dated_now=True)
+
+    def fire_below(self, limit_ms: int, floor_ms: int = 0, *, is_dated_now: bool = False) -> None:
         """Climb the ladder as far as the clock proves; nothing takes place below the floor."""
         if self.seen_ms is None or self.is_gone:
             return
-        late_ms = self.interval_ms if self.interval_ms > 120_000 else 0
-        due_ms = self.seen_ms + late_ms + self.excused_ms
-        warning_ms = max(due_ms + WARNING_MS, self.grace_ms)
+        date_ms = floor_ms if is_dated_now else 0
+        warning_ms = max(self.due_ms() + self.after_ms[0], self.grace_ms)
         if self.stage == 0 and not self.is_hidden and warning_ms < limit_ms:
             before = self.counts()
-            self.stage, self.starts_ms = 1, warning_ms
+            self.stage, self.starts_ms = 1, max(warning_ms, date_ms)
             self.tell("warning", max(warning_ms, floor_ms), before)
-        critical_ms = max(due_ms + CRITICAL_MS, self.starts_ms)
+            critical_ms = max(self.due_ms() + self.after_ms[1], warning_ms)
+        else:
+            critical_ms = max(self.due_ms() + self.after_ms[1], self.starts_ms)
         if self.stage == 1 and critical_ms < limit_ms:
-            self.stage, self.escalated_ms = 2, critical_ms
+            self.stage, self.escalated_ms = 2, max(critical_ms, date_ms)
             self.tell("critical", max(critical_ms, floor_ms), self.counts())
 
     def contact(self, time_ms: int, boot: str | None, sequence: int | None) -> None:
@@ -90,6 +117,7 @@ class Device:
             self.tell("resolved", time_ms, before, **more, escalated=self.escalated_ms)
         elif self.counts() != before:
             self.tell("counted", time_ms, before)
+        self.used_count = 0
 
     def registry(self, time_ms: int, record: dict[str, Any] | None, heard_ms: int) -> None:
         """Hear of the device from the registry, at a time that its partition heard later."""
@@ -99,15 +127,19 @@ class Device:
             excused -= heard_ms - time_ms
             self.seen_ms, self.stage, self.excused_ms = None, 0, 0
             self.is_gone, self.is_registered, self.is_hidden = True, False, False
+            self.after_ms, self.claimed, self.said = (WARNING_MS, CRITICAL_MS), {}, {}
             self.heard.clear()
             if stage > 0:
                 more = {"start": last_ms, "ends": time_ms, "stage": stage, "excused": excused}
                 self.tell("removed", time_ms, before, **more, escalated=self.escalated_ms)
             elif self.counts() != before:
                 self.tell("counted", time_ms, before)
+            self.used_count = 0
             return
         is_hidden = record["status"] == "maintenance"
         self.is_gone, self.is_registered = False, True
+        named = ("deployment_group", "site")
+        self.said = {name: record[name] for name in named if record.get(name)}
         # A record within a minute takes back what was about to be said of a stranger.
         self.facts = [
             fact
@@ -129,14 +161,10 @@ def reference_events(lines: list[LogLine]) -> list[dict[str, Any]]:
     for name, partition in _homes(lines).items():
         facts += _history(Device(name, partition), lines, gaps.get(partition, []), clocks)
     end_ms = max(clocks.values())
-    told = [fact for fact in facts if fact["kind"] != "stranger" or _leaves_ms(fact) <= end_ms]
+    told = [fact for fact in facts if fact["kind"] != "stranger" or leaves_ms(fact) <= end_ms]
     told += turns(lines, clocks, gaps)
-    ordered = sorted(told, key=lambda fact: (_leaves_ms(fact), fact["device"]))
-    return _Fold().events(ordered, end_ms)
-
-
-def _leaves_ms(fact: Fact) -> int:
-    return int(fact["time"]) + (PATIENCE_MS if fact["kind"] == "stranger" else 0)
+    ordered = sorted(told, key=lambda fact: (leaves_ms(fact), fact["device"]))
+    return Fold().events(ordered, end_ms)
 
 
 def _homes(lines: list[LogLine]) -> dict[str, int]:
@@ -147,6 +175,11 @@ def _history(
     device: Device, lines: list[LogLine], gaps: list[tuple[int, int]], clocks: dict[int, int]
 ) -> list[Fact]:
     atoms: list[tuple[int, int, Any]] = [(end, GAP, (begin, end)) for begin, end in gaps]
+    rules = rule_lines(lines)
+    for line in rules:
+        # Of whom nobody hears a rule says nothing before they are heard again.
+        inside = [end for begin, end in gaps if begin < line.at_ms < end]
+        atoms.append((max([line.at_ms, *inside]), RULE, None))
     for line in lines:
         if line.type == "device":
             record = line.fields["record"]
@@ -166,124 +199,20 @@ def _history(
             device.grace_ms = end_ms + GRACE_MS
             continue
         device.fire_below(time_ms)
-        if kind == REGISTRY:
+        if kind == RULE:
+            device.follow(thresholds(rules, device.labels(), time_ms), time_ms, time_ms)
+        elif kind == REGISTRY:
             device.registry(atom[0], atom[1], time_ms)
+            device.follow(thresholds(rules, device.labels(), atom[0]), time_ms, atom[0])
             # A shorter report interval may make it overdue: from now on, not backwards.
             device.fire_below(time_ms, floor_ms=atom[0])
         else:
             device.contact(time_ms, atom.get("boot_id"), atom.get("sequence"))
+            if device.seen_ms == time_ms:
+                device.claimed = {"deployment_group": atom.get("deployment_group") or ""}
+                device.follow(thresholds(rules, device.labels(), time_ms), time_ms, time_ms)
     device.fire_below(clocks[device.partition] + 1)
     return device.facts
-
-
-class _Fold:
-    """Adds the facts of all devices up, and says who is told what by remembering who was."""
-
-    def __init__(self) -> None:
-        self.monitored = self.offline = 0
-        self.homes: dict[int, list[int]] = {}
-        self.away: set[int] = set()
-        self.emergency: int | None = None
-        self.clear_ms: int | None = None
-        self.told: dict[str, list[str]] = {}
-        self.out: list[dict[str, Any]] = []
-
-    def events(self, facts: list[Fact], end_ms: int) -> list[dict[str, Any]]:
-        for fact in facts:
-            self._wait(_leaves_ms(fact))
-            self._fact(fact)
-        self._wait(end_ms + 1)
-        return self.out
-
-    def _wait(self, below_ms: int) -> None:
-        if self.clear_ms is not None and self.clear_ms + HOLD_MS < below_ms:
-            self._resolve(self.clear_ms + HOLD_MS, None)
-
-    def _fact(self, fact: Fact) -> None:
-        if fact["kind"] == "stranger":
-            self._emit("unregistered-device", fact["device"], fact["time"], 1, fact["time"], "info")
-            return
-        home = self.homes.setdefault(fact["partition"], [0, 0])  # of a turn: nobody's
-        if fact["kind"] == "turn":
-            self.away = (self.away | fact["away"]) - fact["back"]
-        else:
-            if fact["kind"] != "counted":
-                self._device(fact)
-            home[0] += fact["dn"]
-            home[1] += fact["dm"]
-        heard = [counts for partition, counts in self.homes.items() if partition not in self.away]
-        self.monitored, self.offline = (sum(counts[i] for counts in heard) for i in (0, 1))
-        need = max(min(3, self.monitored), math.ceil(self.monitored / 10))
-        if self.emergency is None:
-            is_rise = fact["kind"] == "warning" and fact["dm"] > 0
-            is_rise = is_rise and fact["partition"] not in self.away
-            if is_rise and self.monitored >= 2 and self.offline >= need:
-                self.emergency = fact["time"]
-                self._fleet(1, fact["time"], "firing", None)
-                self._clear(fact["time"], need)
-            return
-        if self.monitored == 0:
-            self._resolve(fact["time"], "no_monitored_devices")
-            return
-        self._clear(fact["time"], need)
-
-    def _clear(self, time_ms: int, need: int) -> None:
-        level = max(0, need - 1 - max(1, math.ceil(self.monitored / 50)))
-        if self.offline > level:
-            self.clear_ms = None
-        elif self.clear_ms is None:
-            self.clear_ms = time_ms
-
-    def _resolve(self, time_ms: int, reason: str | None) -> None:
-        self._fleet(2, time_ms, "resolved", reason)
-        self.emergency = self.clear_ms = None
-
-    def _fleet(self, seq: int, time_ms: int, status: str, reason: str | None) -> None:
-        episode = f"{TENANT}/fleet-offline/tenant/{TENANT}/{self.emergency}"
-        self.out.append(
-            {
-                "id": str(uuid5(uuid5(SPACE, episode), str(seq))),
-                "time": time_ms,
-                "status": status,
-                "notify": True,
-                "reason": reason,
-                "counts": (self.monitored, self.offline),
-            }
-        )
-
-    def _device(self, fact: Fact) -> None:
-        is_end = fact["kind"] in ("resolved", "removed")
-        stage = fact.get("stage") or {"warning": 1, "critical": 2}[fact["kind"]]
-        channels = {1: ["email"], 2: ["sms", "slack"]}[stage]
-        subject = fact["device"]
-        if is_end:
-            told = self.told.pop(subject, [])
-            seq, notify = stage + 1, bool(told)
-            channels = told or (["email"] if stage == 1 else ["email", "sms", "slack"])
-        else:
-            seq, notify = stage, self.emergency is None and not fact["hidden"]
-            if notify:
-                self.told[subject] = self.told.get(subject, []) + channels
-        self._emit(
-            "device-offline",
-            subject,
-            fact["start"],
-            seq,
-            fact["time"],
-            "resolved" if is_end else "firing",
-            notify=notify,
-            channels=channels,
-            starts_at=fact["starts"],
-            blind_seconds=fact["excused"] / 1000,
-            severity={1: "warning", 2: "critical"}[stage],
-        )
-
-    def _emit(
-        self, rule: str, device: str, start: int, seq: int, time_ms: int, status: str, **more: Any
-    ) -> None:
-        episode: UUID = uuid5(SPACE, f"{TENANT}/{rule}/device/{device}/{start}")
-        event = {"id": str(uuid5(episode, str(seq))), "time": time_ms, "status": status}
-        self.out.append(event | more)
 
 
 def comparable(event: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:

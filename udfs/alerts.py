@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from schemas.severity import Severity
 from udfs.device_columns import Stage
 from udfs.offline_policy import OfflinePolicy
-from udfs.transitions import Kind
+from udfs.transitions import ENDS, Kind
 
 NAMESPACE = uuid5(NAMESPACE_URL, "fleetpulse").bytes
 DEDUP_KEY_MAX_CHARACTERS = 255
@@ -174,7 +174,7 @@ def device_episode(row: Transition) -> Episode:
 
 def device_record(row: Transition, notice: Notice, *, is_acked: bool = False) -> AlertRecord:
     """Return the event of a device that fell silent, stayed so, came back or left (C2, C4)."""
-    has_ended = row["kind"] in (Kind.RESOLVED, Kind.REMOVED)
+    has_ended = row["kind"] in ENDS
     severity = device_severity(row["stage"])
     head = Head(
         device_episode(row),
@@ -187,7 +187,8 @@ def device_record(row: Transition, notice: Notice, *, is_acked: bool = False) ->
     end_ms = row["ends_ms"] if has_ended else row["time_ms"]
     silence_s = (end_ms - row["start_ms"]) / 1000
     has_stood = has_ended or row["kind"] == Kind.MUTE_ENDED
-    previous = severity if has_stood else Severity.WARNING if row["seq"] > 1 else None
+    is_escalated = severity is Severity.CRITICAL
+    previous = severity if has_stood else Severity.WARNING if is_escalated else None
     return alert_record(
         head,
         notice,
@@ -262,4 +263,6 @@ def _device_summary(row: Transition, silence_s: float) -> str:
         return f"{device} was decommissioned after {silence_s:.0f} s of silence."
     if row["kind"] == Kind.RESOLVED:
         return f"{device} is back after {silence_s:.0f} s of silence."
+    if row["kind"] == Kind.RULE_CHANGED:
+        return f"{device} is silent for {silence_s:.0f} s, which a changed rule allows."
     return f"{device} is silent for {silence_s:.0f} s."

@@ -1,4 +1,4 @@
-"""What operators have planned for a shard's devices: maintenance, mutes and goodbyes, by scope.
+"""What operators have said of a shard's devices, by scope: maintenance, mutes, goodbyes, rules.
 
     book      events, and the instants between which each acts; a later one of its key cuts it short
     atoms     for each device of a scope: look at the book at this instant (`registry_changes.Atom`)
@@ -9,18 +9,20 @@ was said later changes nothing that came before.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from schemas.control import (
+    FAR_MS,
     ControlEvent,
     Goodbye,
     Maintenance,
     Mute,
+    OfflineRule,
     Scope,
     control_fields,
     control_key,
@@ -29,6 +31,7 @@ from schemas.control import (
 from udfs.acting_spans import ActingSpan, with_later
 from udfs.device_columns import DeviceColumns
 from udfs.device_labels import groups_of, sites_of
+from udfs.offline_rules import OfflineRules, RuleSpan
 from udfs.partition_clocks import Bools, Int64s, Rows
 from udfs.registry_changes import Atom
 
@@ -36,6 +39,7 @@ KEPT_AFTER_END_MS = 3_600_000
 """So long an event stays in the book for partitions that are read late."""
 
 Timed = Maintenance | Mute | Goodbye
+Booked = Timed | OfflineRule
 
 
 @dataclass(frozen=True)
@@ -63,54 +67,103 @@ class Planned(ActingSpan):
 
 @dataclass(frozen=True)
 class ControlBook:
-    """The events that act, will act, or acted a while ago."""
+    """The events that act, will act, or acted a while ago.
+
+    Args:
+        planned: with a begin and an end of their own.
+        rules: about silence.
+    """
 
     planned: tuple[Planned, ...] = ()
+    rules: OfflineRules = field(default_factory=OfflineRules)
 
-    def with_event(self, event: Timed, acts_ms: int) -> "ControlBook":
+    def with_event(self, event: Booked, acts_ms: int) -> "ControlBook":
         """Return the book with one more event, which takes the place of earlier ones of its key."""
-        return ControlBook(with_later(self.planned, Planned.of(event, acts_ms), acts_ms))
+        if isinstance(event, OfflineRule):
+            return replace(self, rules=self.rules.with_rule(event, acts_ms))
+        return replace(self, planned=with_later(self.planned, Planned.of(event, acts_ms), acts_ms))
 
     def without_past(self, slowest_ms: int) -> "ControlBook":
         """Return the book without what ended long before every clock."""
-        kept = tuple(p for p in self.planned if p.end_ms + KEPT_AFTER_END_MS >= slowest_ms)
-        return self if len(kept) == len(self.planned) else ControlBook(kept)
+        past_ms = slowest_ms - KEPT_AFTER_END_MS
+        kept = tuple(planned for planned in self.planned if planned.end_ms >= past_ms)
+        rules = self.rules.without_past(past_ms)
+        if len(kept) == len(self.planned) and rules is self.rules:
+            return self
+        return ControlBook(kept, rules)
+
+    @property
+    def entries(self) -> tuple[Planned | RuleSpan, ...]:
+        """Return everything in it."""
+        return (*self.planned, *self.rules.spans)
 
     def of_kind(self, kind: type[Timed]) -> list[Planned]:
         """Return the events of one kind."""
         return [planned for planned in self.planned if isinstance(planned.event, kind)]
 
-    def of_key(self, event: Timed) -> list[Planned]:
+    def of_key(self, event: Booked) -> list[Planned | RuleSpan]:
         """Return the events that have the key of one."""
-        return [planned for planned in self.planned if planned.key == control_key(event)]
+        key = control_key(event)
+        return [entry for entry in self.entries if entry.key == key]
 
     def instants_between(self, after_ms: int, before_ms: int) -> list[int]:
         """Return when something begins or ends to act, in order, both limits exclusive."""
         found = {at_ms for p in self.planned for at_ms in (p.begin_ms, p.end_ms)}
+        found.update(self.rules.instants_between(after_ms, before_ms))
         return sorted(at_ms for at_ms in found if after_ms < at_ms < before_ms)
 
     def to_values(self) -> list[Any]:
-        """Return everything for the state's bytes."""
+        """Return what is planned, for the state's bytes; the rules have a place of their own."""
         return [[control_fields(p.event), p.begin_ms, p.end_ms] for p in self.planned]
 
     @classmethod
-    def from_values(cls, stored: Iterable[Any]) -> "ControlBook":
-        """Return what `to_values` wrote."""
+    def from_values(cls, stored: Iterable[Any], rules: Iterable[Any]) -> "ControlBook":
+        """Return what `to_values` of the book and of its rules wrote."""
         planned = []
         for fields, begin_ms, end_ms in stored:
             event = parse_control(fields)
             assert isinstance(event, Timed), "only these are planned"
             planned.append(Planned(control_key(event), begin_ms, end_ms, event))
-        return cls(tuple(planned))
+        return cls(tuple(planned), OfflineRules.from_values(rules))
 
 
-def instants_of(planned: Planned) -> list[tuple[Atom, int]]:
+def instants_of(planned: Planned | RuleSpan) -> list[tuple[Atom, int]]:
     """Return what happens to each device of an event's scope, and when."""
+    if isinstance(planned, RuleSpan):
+        return [
+            (Atom.RULE, at_ms) for at_ms in (planned.begin_ms, planned.end_ms) if at_ms < FAR_MS
+        ]
     if isinstance(planned.event, Mute):
         return [(Atom.MUTE_END, planned.end_ms)]
     if isinstance(planned.event, Goodbye):
         return [(Atom.GOODBYE, planned.begin_ms), (Atom.BACK, planned.end_ms)]
     return [(Atom.LOOK, planned.begin_ms), (Atom.LOOK, planned.end_ms)]
+
+
+def looks_at(
+    plans: Iterable[Planned | RuleSpan],
+    devices: DeviceColumns,
+    index: Int64s,
+    after_ms: Int64s | int,
+) -> Iterator[tuple[Atom, Int64s, int]]:
+    """Yield what happens to which of some devices, and when, as far as it is still to come.
+
+    Args:
+        plans: of the book.
+        devices: of the shard.
+        index: row numbers of the devices in question, shape (n,).
+        after_ms: the instant that each has reached, shape (n,), or one for all.
+    """
+    if not len(index):
+        return
+    rows, reached_ms = devices.rows[index], np.broadcast_to(after_ms, index.shape)
+    lowest_ms = int(reached_ms.min())
+    for planned in plans:
+        instants = [(atom, at_ms) for atom, at_ms in instants_of(planned) if at_ms > lowest_ms]
+        if instants:
+            is_here = covered(planned.event.scope, devices, index, rows)
+            for atom, at_ms in instants:
+                yield atom, index[is_here & (at_ms > reached_ms)], at_ms
 
 
 def events_of(frame: pl.DataFrame) -> list[tuple[int, ControlEvent, str]]:

@@ -4,6 +4,7 @@ keys    "tenant/device" by row          (a tenant id has no "/", so the first on
 rows    DEVICE_ROW by row: times, stage, partition, the last boot's sequences
 claims  distinct (hardware, firmware, model, group) that devices claim; a row holds the number
 twins   distinct (group, site, model, report interval) of the registry; a row holds the number
+ladders distinct thresholds that rules give; a row holds the number, 0 for the usual ones
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from udfs.ladders import Ladders
 from udfs.partition_clocks import Bools, Int64s, Rows
 
 NO_SEQUENCE = -1
@@ -37,15 +39,19 @@ DEVICE_ROW = np.dtype(
         ("partition", "i2"),
         ("stage", "u1"),
         ("flags", "u1"),
-        ("extra_seq", "u1"),  # transitions of the open episode beside the ladder's
+        ("extra_seq", "u1"),  # transitions of the silence beside the ladder's
+        ("ladder", "u2"),  # number of its thresholds
     ],
     align=True,
 )
 ROW_MAX_BYTES = 64
 assert DEVICE_ROW.itemsize <= ROW_MAX_BYTES, "the contract of state a device"
 
-STORED_ROW = np.dtype([(name, DEVICE_ROW[name].str) for name in DEVICE_ROW.names or ()])
-"""The same fields without padding, little-endian: how a row lies in the state's bytes."""
+STORED_ROW = np.dtype([(name, DEVICE_ROW[name].str) for name in (DEVICE_ROW.names or ())[:-1]])
+"""The same fields without padding, little-endian: how a row lies in the state's bytes.
+
+The ladder's number lies in a column of its own, which is there only while rules act.
+"""
 STORED_ROW_V1 = np.dtype([(name, STORED_ROW[name].str) for name in (STORED_ROW.names or ())[:-1]])
 """As the first layout of the state had them."""
 ID_END = "\0"
@@ -156,6 +162,7 @@ class DeviceColumns:
     row_of: dict[str, int]
     intervals_ms: Int64s
     """Report interval by twin number; the last element answers for `NO_LABEL`."""
+    ladders: Ladders
     _key_bytes: bytes | None = None
 
     @classmethod
@@ -167,9 +174,9 @@ class DeviceColumns:
     def restored(
         cls, keys: list[str], rows: Rows, claims: LabelPool[Claim], twins: LabelPool[Twin]
     ) -> "DeviceColumns":
-        """Return the devices with their indexes built."""
+        """Return the devices with their indexes built; all have the usual thresholds."""
         row_of = {key: row for row, key in enumerate(keys)}
-        return cls(keys, rows, claims, twins, row_of, _intervals_ms(twins))
+        return cls(keys, rows, claims, twins, row_of, _intervals_ms(twins), Ladders())
 
     def fork(self) -> "DeviceColumns":
         """Return a copy whose rows can be changed; pools only grow and are shared."""
@@ -212,10 +219,14 @@ class DeviceColumns:
         """
         claims, claim = self.claims.used(self.rows["claim"])
         twins, twin = self.twins.used(self.rows["twin"])
-        stored = self.rows.astype(STORED_ROW)
+        stored = self.rows[list(STORED_ROW.names or ())].astype(STORED_ROW)
         stored["claim"], stored["twin"] = claim, twin
         frames = {"keys": _as_column(self.key_bytes()), "rows": _as_column(stored.tobytes())}
-        return frames, {"claims": claims.to_values(), "twins": twins.to_values()}
+        labels: dict[str, Any] = {"claims": claims.to_values(), "twins": twins.to_values()}
+        if self.rows["ladder"].any():
+            labels["ladders"], ladder = self.ladders.used(self.rows["ladder"])
+            frames["ladders"] = pl.DataFrame({"number": ladder})
+        return frames, labels
 
     def key_bytes(self) -> bytes:
         """Return all keys as bytes, computed once for each set of devices."""
@@ -236,7 +247,11 @@ class DeviceColumns:
         keys = _from_column(frames["keys"]).decode().split(ID_END)[:-1]
         claims = LabelPool.from_values(Claim, meta["claims"])
         twins = LabelPool.from_values(Twin, meta["twins"])
-        return cls.restored(keys, rows, claims, twins)
+        devices = cls.restored(keys, rows, claims, twins)
+        if "ladders" in frames:
+            rows["ladder"] = frames["ladders"]["number"].to_numpy()
+            devices.ladders = Ladders.from_values(meta["ladders"])
+        return devices
 
 
 def _as_column(packed: bytes) -> pl.DataFrame:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.control import Goodbye, Maintenance, Mute
+from schemas.control import Maintenance
 from udfs.contact_dedup import take_duplicates
+from udfs.contact_rows import heard_in_time, heard_rows
 from udfs.contacts import Contacts
 from udfs.control_book import ControlBook, covered
 from udfs.device_columns import (
@@ -29,10 +30,17 @@ from udfs.partition_clocks import (
     graces_by_partition,
     homeless_blind_ms,
 )
+from udfs.plan_moves import are_mutes_over, excuse_away
 from udfs.registry_changes import change_devices, excuse_hidden
+from udfs.rule_moves import (
+    EXTRA_SEQ_MAX,
+    are_others,
+    follow_claims,
+    ladders_at,
+    terms_of,
+    with_ladders,
+)
 from udfs.transitions import Kind, TransitionLog
-
-EXTRA_SEQ_MAX = 255
 
 
 @dataclass
@@ -60,10 +68,12 @@ class DeviceMoves:
         is_news = ~take_duplicates(rows, contacts.boot, contacts.sequence) & ~is_gone
         contacts, rows = contacts.at(is_news), rows[is_news]
         self.climb(contacts.row, rows, contacts.clock_ms, None)
+        contacts = heard_in_time(contacts, rows, self.devices, self.policy)
         is_first = ~has_flag(rows, Flag.SEEN)
         is_fresh = is_first | (contacts.seen_ms > rows["last_seen_ms"])
-        heard = _heard(rows, contacts.seen_ms)
+        heard = heard_rows(rows, contacts.seen_ms)
         heard["claim"] = np.where(is_fresh, contacts.claim, rows["claim"])
+        follow_claims(self.book.rules, self.devices, contacts, heard, rows["claim"])
         heard["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
         self._tell_contacts(contacts, rows, heard, is_fresh)
         rows = np.where(is_fresh, heard, rows)
@@ -118,6 +128,7 @@ class DeviceMoves:
         ends_ms = told_ms[is_removed]
         self.log.add(Kind.REMOVED, index[is_removed], gone, ends_ms, ends_ms)
         self._tell_moved(index, (rows, after), told_ms, ~changes["is_removed"])
+        self.follow_rules(index, after, time_ms, told_ms)
         self.climb(index, after, time_ms, told_ms)
         self.devices.rows[index] = after
 
@@ -131,6 +142,31 @@ class DeviceMoves:
         self._tell_moved(index, (rows, after), told_ms, np.ones(len(index), np.bool_))
         self.climb(index, after, time_ms, told_ms)
         self.devices.rows[index] = after
+
+    def look_at_rules(self, index: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
+        """Let other thresholds act on devices; arguments as for `change`."""
+        rows = self.devices.rows[index]
+        self.climb(index, rows, time_ms, None)
+        self.follow_rules(index, rows, time_ms, told_ms)
+        self.devices.rows[index] = rows
+
+    def follow_rules(self, index: Int64s, rows: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
+        """Give device rows the thresholds that act on them, in place, from an instant on.
+
+        What stands too high for the new ones is taken back; what they call overdue fires now.
+        """
+        if not self.book.rules.spans and len(self.devices.ladders) == 1:
+            return
+        ladder = ladders_at(self.book.rules, self.devices, index, rows, told_ms)
+        chosen = np.flatnonzero(are_others(self.devices, rows["ladder"], ladder, self.policy))
+        rows["ladder"], before = ladder, rows[chosen]
+        index, time_ms, told_ms = index[chosen], time_ms[chosen], told_ms[chosen]
+        found = with_ladders(self.devices, before, ladder[chosen], time_ms, self.policy)
+        back, ends_ms = found.is_back, told_ms[found.is_back]
+        change = found.before[back], found.after[back]
+        self.log.add(Kind.RULE_CHANGED, index[back], change, ends_ms, ends_ms)
+        self.climb(index, found.after, time_ms, told_ms, is_dated_now=True)
+        rows[chosen] = found.after
 
     def look_at_plans(self, index: Int64s, after: Rows, told_ms: Int64s) -> None:
         """Set in device rows whether a planned maintenance acts at an instant, in place."""
@@ -150,14 +186,7 @@ class DeviceMoves:
             told_ms: instant at which that takes place.
         """
         rows = self.devices.rows[index]
-        is_over, is_muted = np.zeros((2, len(index)), np.bool_)
-        for planned in self.book.of_kind(Mute):
-            is_here = covered(planned.event.scope, self.devices, index, rows)
-            is_over |= is_here & (at_ms == planned.end_ms)
-            # Told late, it may be muted again; then that mute's end tells it.
-            for instant_ms in (at_ms, told_ms):
-                is_muted |= is_here & planned.is_active(instant_ms)
-        chosen = is_over & ~is_muted & is_open(rows)
+        chosen = are_mutes_over(self.book, self.devices, index, at_ms, told_ms) & is_open(rows)
         after = rows.copy()
         after["extra_seq"] += chosen & (rows["extra_seq"] < EXTRA_SEQ_MAX)
         change = rows[chosen], after[chosen]
@@ -174,16 +203,7 @@ class DeviceMoves:
             at_ms: when some goodbye was said, or its devices are expected.
         """
         rows = self.devices.rows[index]
-        for planned in self.book.of_kind(Goodbye):
-            is_here = covered(planned.event.scope, self.devices, index, rows)
-            is_here &= has_flag(rows, Flag.SEEN) & ~is_open(rows)
-            is_here &= rows["last_seen_ms"] <= planned.begin_ms
-            away_ms = planned.end_ms - rows["last_seen_ms"]
-            longest_ms = np.maximum(rows["excused_ms"], away_ms)
-            has_left, is_back = at_ms == planned.begin_ms, at_ms == planned.end_ms
-            rows["excused_ms"] = np.select(
-                [is_here & is_back, is_here & has_left], [away_ms, longest_ms], rows["excused_ms"]
-            )
+        excuse_away(self.book, self.devices, index, rows, at_ms)
         self.devices.rows[index] = rows
 
     def _tell_moved(
@@ -207,18 +227,36 @@ class DeviceMoves:
             has_other[has_other] = has_other_place(self.devices, rows[has_other], after[has_other])
         return has_other
 
-    def climb(self, index: Int64s, rows: Rows, limit_ms: Int64s, floor_ms: Int64s | None) -> None:
-        """Move devices up the ladder below `limit_ms`; `rows` are changed in place."""
+    def climb(
+        self,
+        index: Int64s,
+        rows: Rows,
+        limit_ms: Int64s,
+        floor_ms: Int64s | None,
+        *,
+        is_dated_now: bool = False,
+    ) -> None:
+        """Move devices up the ladder below `limit_ms`.
+
+        Args:
+            index: row numbers of the devices.
+            rows: DEVICE_ROW of each, changed in place.
+            limit_ms: instants below it are settled.
+            floor_ms: nothing takes place before it; None where nothing can.
+            is_dated_now: whether what begins does not begin before the floor either.
+        """
         before = rows.copy()
-        interval_ms = self.devices.intervals_ms[rows["twin"]]
         grace_ms = graces_by_partition(self.partitions)[rows["partition"]]
-        rungs = climb(rows, interval_ms, grace_ms, limit_ms, self.policy)
+        terms = terms_of(self.devices, rows, self.policy)
+        rungs = climb(rows, terms, grace_ms, limit_ms, self.policy)
         if not rungs.is_warned.any() and not rungs.is_escalated.any():
             return
-        warned = rows.copy()
-        warned["stage"] = np.where(rungs.is_warned, Stage.WARNING, warned["stage"])
-        warned["stage"] = np.where(rungs.is_escalated, Stage.WARNING, warned["stage"])
         floor = np.full(len(rows), UNKNOWN_MS) if floor_ms is None else floor_ms
+        if is_dated_now:
+            rungs.date(rows, floor)
+        warned = rows.copy()
+        is_warning = rungs.is_warned | rungs.is_escalated
+        warned["stage"] = np.where(is_warning, Stage.WARNING, warned["stage"])
         for kind, chosen, change, instant in (
             (Kind.WARNING, rungs.is_warned, (before, warned), "starts_ms"),
             (Kind.CRITICAL, rungs.is_escalated, (warned, rows), "escalated_ms"),
@@ -237,7 +275,8 @@ class DeviceMoves:
         rows = self.devices.rows
         limit = limit_ms[rows["partition"]]
         may_climb = (rows["stage"] != Stage.CRITICAL) & (rows["last_seen_ms"] != NOT_YET_MS)
-        may_climb &= rows["last_seen_ms"] + self.policy.warning_after_ms < limit
+        warning_after_ms, _ = self.devices.ladders.after_ms(rows["ladder"], self.policy)
+        may_climb &= rows["last_seen_ms"] + warning_after_ms < limit
         index = np.flatnonzero(may_climb)
         if len(index):
             chosen = rows[index]
@@ -258,16 +297,3 @@ class DeviceMoves:
             told["last_seen_ms"] = told["starts_ms"]
             time_ms = np.maximum(due_ms, int(self.before_ms[-1]))
             self.log.add(Kind.OVERDUE, index, (told, told), time_ms)
-
-
-def _heard(rows: Rows, seen_ms: Int64s) -> Rows:
-    """Return device rows as they stand after a contact."""
-    heard = rows.copy()
-    heard["last_seen_ms"] = seen_ms
-    heard["excused_ms"] = 0
-    heard["starts_ms"] = heard["escalated_ms"] = NOT_YET_MS
-    heard["extra_seq"] = 0
-    heard["stage"] = Stage.NONE
-    heard["flags"] &= ~np.uint8(Flag.EXPECTED | Flag.HUSHED)
-    heard["flags"] |= np.uint8(Flag.SEEN)
-    return heard

@@ -37,6 +37,6 @@ def _status(row: Transition) -> str:
         return "decommissioned"
     if row["is_in_maintenance"]:
         return MAINTENANCE
-    if row["kind"] == Kind.RESOLVED or row["stage"] == Stage.NONE:
+    if row["kind"] in (Kind.RESOLVED, Kind.RULE_CHANGED) or row["stage"] == Stage.NONE:
         return "online"
     return device_severity(row["stage"]).value

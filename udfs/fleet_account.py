@@ -21,7 +21,7 @@ from udfs.inhibition import Inhibition
 from udfs.notices import device_notice
 from udfs.offline_policy import DAY_MS, OfflinePolicy
 from udfs.stays import Stays
-from udfs.transitions import Cause, Kind
+from udfs.transitions import ENDS, Cause, Kind
 from udfs.watched_fleet import WatchedFleet
 
 PARTITION_KINDS = (Kind.MET, Kind.BLIND, Kind.HEARD, Kind.GAP)
@@ -119,7 +119,7 @@ class FleetAccount:
         episode_id = device_episode(row).id if self.hushes.acks else ""
         is_acked = self.hushes.is_acked(episode_id, row["time_ms"])
         self.events.append(device_record(row, notice, is_acked=is_acked))
-        if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
+        if row["kind"] in ENDS:
             self.hushes = self.hushes.without_ack(episode_id)
 
     def pass_time(self, below_ms: int, input_clock_ms: int) -> None:

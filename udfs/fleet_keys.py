@@ -12,7 +12,8 @@ from udfs.alerts import Transition
 from udfs.device_columns import Stage
 from udfs.hushes import Subject
 from udfs.offline_policy import FleetKind
-from udfs.stays import ENDS, place_before, place_now
+from udfs.stays import place_before, place_now
+from udfs.transitions import ENDS
 
 
 class FleetKey(NamedTuple):

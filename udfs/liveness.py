@@ -139,6 +139,7 @@ class LivenessShard:
             "start_ms": self.start_ms,
             "is_speaker": self.is_speaker,
             "book": self.book.to_values(),
+            "rules": self.book.rules.to_values(),
         }
         return pack_state(STATE_VERSION, frames, meta)
 
@@ -159,7 +160,7 @@ class LivenessShard:
             PendingChanges.from_values(state.meta["pending"]),
             state.meta["start_ms"],
             state.meta["is_speaker"],
-            ControlBook.from_values(state.meta.get("book", [])),
+            ControlBook.from_values(state.meta.get("book", []), state.meta.get("rules", [])),
         )
 
 

@@ -7,21 +7,11 @@ import numpy as np
 import polars as pl
 
 from udfs.contacts import Contacts
-from udfs.control_book import (
-    ControlBook,
-    Planned,
-    Timed,
-    covered,
-    events_of,
-    instants_of,
-)
-from udfs.device_columns import (
-    DeviceColumns,
-    Flag,
-    has_flag,
-)
+from udfs.control_book import Booked, ControlBook, Planned, events_of, looks_at
+from udfs.device_columns import DeviceColumns, Flag, has_flag
 from udfs.device_moves import DeviceMoves
 from udfs.offline_policy import OfflinePolicy
+from udfs.offline_rules import RuleSpan
 from udfs.partition_clocks import (
     UNKNOWN_MS,
     Bools,
@@ -40,6 +30,7 @@ from udfs.partition_clocks import (
     with_partitions,
 )
 from udfs.registry_changes import Atom, PendingChanges
+from udfs.rounds import rounds_of
 from udfs.silent_partitions import Silence, tell_heard, tell_left_behind, tell_met
 
 
@@ -61,15 +52,8 @@ class ShardStep(DeviceMoves):
     ) -> "ShardStep":
         """Begin a step; what is given stays as it is."""
         before_ms = np.append(partitions["clock_ms"], slowest_ms(partitions))
-        return cls(
-            devices.fork(),
-            partitions.copy(),
-            start_ms,
-            policy,
-            before_ms,
-            book=book,
-            pending=pending,
-        )
+        working = devices.fork(), partitions.copy()
+        return cls(*working, start_ms, policy, before_ms, book=book, pending=pending)
 
     def clocks_ms(self) -> Int64s:
         """Return the input clocks by partition; the last is that of devices never seen."""
@@ -87,18 +71,16 @@ class ShardStep(DeviceMoves):
         index = np.arange(len(self.devices.keys))
         for acts_ms, event, text in events_of(frame):
             self.log.add_control(max(acts_ms, floor_ms), text)
-            if isinstance(event, Timed):
+            if isinstance(event, Booked):
                 self.book = self.book.with_event(event, acts_ms)
                 self._plan(self.book.of_key(event), index, UNKNOWN_MS)
 
-    def _plan(self, plans: Iterable[Planned], index: Int64s, after_ms: int) -> None:
-        """Have devices that events are about look at the book at those instants yet to come."""
-        for planned in plans:
-            rows = self.devices.rows[index]
-            chosen = index[covered(planned.event.scope, self.devices, index, rows)]
-            for atom, at_ms in instants_of(planned):
-                if at_ms > after_ms:
-                    self.pending = self.pending.with_atoms(atom, chosen, at_ms)
+    def _plan(
+        self, plans: Iterable[Planned | RuleSpan], index: Int64s, after_ms: Int64s | int
+    ) -> None:
+        """Have devices look at the book at the instants that they have not reached."""
+        for atom, chosen, at_ms in looks_at(plans, self.devices, index, after_ms):
+            self.pending = self.pending.with_atoms(atom, chosen, at_ms)
 
     def take_log(self, contacts: pl.DataFrame, clocks: pl.DataFrame) -> None:
         """Apply the block's records, wave by wave."""
@@ -112,6 +94,8 @@ class ShardStep(DeviceMoves):
         found = self._contacts_of(contacts)
         new = np.arange(known_count, len(self.devices.keys))
         self._plan(self.book.planned, new, UNKNOWN_MS)
+        # Rules that act already are looked up when a device is heard for the first time.
+        self._plan(self.book.rules.spans, new, slowest_ms(self.partitions))
         keys = position_keys(stretches.partition, stretches.first_offset)
         place = np.searchsorted(keys, position_keys(found.partition, found.offset), "right") - 1
         assert bool((stretches.partition[place] == found.partition).all()), "a stretch is missing"
@@ -213,16 +197,23 @@ class ShardStep(DeviceMoves):
         row = np.concatenate([contacts.row, changes["row"]])
         time_ms = np.concatenate([contacts.clock_ms, change_ms])
         is_change = np.arange(len(row)) >= len(contacts.row)
-        order = np.lexsort((np.arange(len(row)), ~is_change, time_ms, row))
-        rank = ranks_within(row[order])
-        rounds = np.split(order[np.argsort(rank, kind="stable")], np.cumsum(np.bincount(rank)))
-        for atoms in rounds[:-1]:
+        # A rule comes after what else falls on its instant: whom a maintenance hides stays hidden.
+        is_rule = np.append(np.zeros(len(contacts.row), np.bool_), changes["atom"] == Atom.RULE)
+        for atoms in rounds_of(row, time_ms, is_change=is_change, is_last=is_rule):
             chosen = atoms[~is_change[atoms]]
             if len(chosen):
-                self.take_contacts(contacts.at(chosen))
+                self._take_contacts(contacts.at(chosen))
             chosen = atoms[is_change[atoms]] - len(contacts.row)
             if len(chosen):
                 self._take_changes(changes[chosen], change_ms[chosen], told_ms[chosen])
+
+    def _take_contacts(self, contacts: Contacts) -> None:
+        """Hear devices; who says that it is in another group has that group's rules to come."""
+        before = self.devices.rows["claim"][contacts.row]
+        self.take_contacts(contacts)
+        if self.book.rules.spans:
+            moved = self.devices.rows["claim"][contacts.row] != before
+            self._plan(self.book.rules.spans, contacts.row[moved], contacts.clock_ms[moved])
 
     def _take_changes(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
         """Apply what is no contact, at most one change a device."""
@@ -231,9 +222,13 @@ class ShardStep(DeviceMoves):
             index = changes["row"][chosen].astype(np.int64)
             if atom == Atom.REGISTRY:
                 self.change(changes[chosen], time_ms[chosen], told_ms[chosen])
-                self._plan(self.book.planned, index, int(told_ms[chosen].min()))
+                self._plan(self.book.entries, index, told_ms[chosen])
             elif atom == Atom.LOOK:
                 self.look(index, time_ms[chosen], told_ms[chosen])
+            elif atom == Atom.RULE:
+                # On a partition that was silent a rule acts from when it speaks.
+                begin_ms = np.maximum(time_ms[chosen], told_ms[chosen])
+                self.look_at_rules(index, time_ms[chosen], begin_ms)
             elif atom == Atom.MUTE_END:
                 self.climb_up_to(index, time_ms[chosen])
                 self.end_mutes(index, changes["append_time_ms"][chosen], told_ms[chosen])
@@ -256,15 +251,17 @@ class ShardStep(DeviceMoves):
         partition = self.devices.rows["partition"].astype(np.int64)
         partition[contacts.row] = contacts.partition
         home = partition[pending["row"]]
+        clock_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)
         taken = pending["append_time_ms"] < reached_ms[home]
+        # Of devices that nobody can hear now a rule can say nothing: it waits until they can be.
+        taken &= (pending["atom"] != Atom.RULE) | (pending["append_time_ms"] <= clock_ms[home])
         changes, at = pending[taken], home[taken]
         if len(changes):
             said = changes["atom"] == Atom.REGISTRY
             values = self.pending.twin_values(changes["twin"][said].tolist())
             changes["twin"][said] = self.devices.twin_codes(values)
             self.pending = self.pending.without(taken)
-        heard_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)[at]
-        change_ms = np.minimum(np.maximum(changes["append_time_ms"], floor_ms[at]), heard_ms)
+        change_ms = np.minimum(np.maximum(changes["append_time_ms"], floor_ms[at]), clock_ms[at])
         return changes, change_ms, np.maximum(changes["append_time_ms"], self.before_ms[at])
 
     def sweep(self) -> None:

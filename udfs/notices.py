@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from schemas.severity import Severity
 from udfs.alerts import AlertRecord, Notice, Transition, device_episode, device_severity
-from udfs.device_columns import Stage
+from udfs.device_columns import ID_END, Stage
 from udfs.emergency import LAST_OF_INSTANT
 from udfs.hushes import ACK, MUTE, Hushes
 from udfs.inhibition import Inhibition
 from udfs.offline_policy import OfflinePolicy
 from udfs.stays import Stays
-from udfs.transitions import Kind
+from udfs.transitions import ENDS
 
 MAINTENANCE = "maintenance"
 
@@ -26,7 +26,7 @@ def device_notice(
         row: of `TRANSITION_SCHEMA`, with an event.
         policy: for channels.
     """
-    if row["kind"] in (Kind.RESOLVED, Kind.REMOVED):
+    if row["kind"] in ENDS:
         return _end_notice(inhibition, hushes, row, policy)
     channels = policy.channels_of(device_severity(row["stage"]))
     causes = inhibition.firing(row)
@@ -69,7 +69,8 @@ def _announced(
     starts_ms, escalated_ms = row["starts_ms"], row["escalated_ms"]
     yield starts_ms, row["device_id"], Severity.WARNING
     if row["stage"] == Stage.CRITICAL:
-        yield escalated_ms, row["device_id"], Severity.CRITICAL
+        # At one instant after the warning, which may have begun an emergency.
+        yield escalated_ms, row["device_id"] + ID_END, Severity.CRITICAL
     for end_ms in _mute_ends(inhibition.stays, hushes, row):
         is_critical = row["stage"] == Stage.CRITICAL and escalated_ms < end_ms
         severity = Severity.CRITICAL if is_critical else Severity.WARNING

@@ -47,6 +47,7 @@ class Atom(IntEnum):
     MUTE_END = 2
     GOODBYE = 3
     BACK = 4  # the end of a goodbye
+    RULE = 5  # other thresholds may act from here on
 
 
 STATUS_ACTIVE = "active"

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 from udfs.alerts import Transition
 from udfs.device_columns import Stage
 from udfs.hushes import Subject
-from udfs.transitions import Kind
+from udfs.transitions import ENDS
 
 STAYS_MAX_DEVICES = 10_000
 """Of more devices that move while offline, the ends are told as of where they are."""
-ENDS = (Kind.RESOLVED, Kind.REMOVED)
 
 
 class Place(NamedTuple):

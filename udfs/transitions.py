@@ -36,6 +36,7 @@ class Kind(StrEnum):
     GAP = "gap"  # records of a partition were lost
     MUTE_ENDED = "mute_ended"  # an open episode whose mute is over
     MOVED = "moved"  # a device is heard on another partition, or has another group or site
+    RULE_CHANGED = "rule_changed"  # a rule ends an episode: the silence is allowed, for now
     CONTROL = "control"  # what operators said; its JSON is the reason
 
 
@@ -46,7 +47,16 @@ class Cause(StrEnum):
     DECOMMISSIONED = "decommissioned"
     NO_MONITORED_DEVICES = "no_monitored_devices"
     MUTE_ENDED = "mute_ended"
+    RULE_CHANGED = "rule_changed"
 
+
+ENDS = (Kind.RESOLVED, Kind.REMOVED, Kind.RULE_CHANGED)
+"""What ends an episode, or takes its alert back."""
+REASON_OF = {
+    Kind.REMOVED: Cause.DECOMMISSIONED,
+    Kind.MUTE_ENDED: Cause.MUTE_ENDED,
+    Kind.RULE_CHANGED: Cause.RULE_CHANGED,
+}
 
 TRANSITION_SCHEMA: dict[str, Any] = {
     "tenant_id": pl.String,
@@ -144,7 +154,7 @@ class TransitionLog:
         before, after = change
         if not len(index):
             return
-        has_ended = kind in (Kind.RESOLVED, Kind.REMOVED)
+        has_ended = kind in ENDS
         counts = is_monitored(before), is_monitored(after)
         offline = counts[0] & is_open(before), counts[1] & is_open(after)
         self.parts.append(
@@ -222,13 +232,13 @@ class TransitionLog:
 def _sequence_numbers(kind: Kind, before: Rows) -> NDArray[Any]:
     """Return the number of the transition in its episode.
 
-    Warning 1, critical 2, then the end; what an operator's mute adds in between moves the rest.
+    Warning 1, critical 2, then the end; what operators add in between moves the rest.
     """
     if kind is Kind.WARNING:
-        return np.ones(len(before), dtype=np.int32)
+        return 1 + before["extra_seq"].astype(np.int32)
     if kind is Kind.CRITICAL:
         return 2 + before["extra_seq"].astype(np.int32)
-    if kind in (Kind.RESOLVED, Kind.REMOVED, Kind.MUTE_ENDED):
+    if kind in (*ENDS, Kind.MUTE_ENDED):
         last_seq = before["stage"].astype(np.int32) + before["extra_seq"]
         return np.where(is_open(before), last_seq + 1, 0)
     return np.full(len(before), int(kind in (Kind.UNREGISTERED, Kind.OVERDUE)), dtype=np.int32)
@@ -241,10 +251,9 @@ def _part_frame(
     is_seen = has_flag(rows, Flag.SEEN)
     interval_ms = devices.intervals_ms[rows["twin"]]
     late_ms = np.where(interval_ms > policy.late_report_interval_ms, interval_ms, 0)
-    after_ms = np.where(
-        rows["stage"] == Stage.CRITICAL, policy.critical_after_ms, policy.warning_after_ms
-    )
-    nobody_saw = (~is_seen & (rows["stage"] != Stage.NONE)) & (part.kind is not Kind.REMOVED)
+    warning_after_ms, critical_after_ms = devices.ladders.after_ms(rows["ladder"], policy)
+    after_ms = np.where(rows["stage"] == Stage.CRITICAL, critical_after_ms, warning_after_ms)
+    nobody_saw = ~is_seen & (rows["stage"] != Stage.NONE)
     keys = [devices.keys[row] for row in part.index.tolist()]
     tenants, ids = zip(*(key.split("/", 1) for key in keys), strict=True)
     columns: dict[str, Any] = {
@@ -284,8 +293,6 @@ def _or_null(values: Int64s, is_present: NDArray[Any]) -> pl.Series:
 
 
 def _reasons(part: _Part, nobody_saw: NDArray[Any]) -> list[str | None]:
-    if part.kind is Kind.REMOVED:
-        return [Cause.DECOMMISSIONED.value] * len(part.rows)
-    if part.kind is Kind.MUTE_ENDED:
-        return [Cause.MUTE_ENDED.value] * len(part.rows)
+    if part.kind in REASON_OF:
+        return [REASON_OF[part.kind].value] * len(part.rows)
     return [Cause.NOT_SEEN_SINCE_START.value if unseen else None for unseen in nobody_saw.tolist()]
