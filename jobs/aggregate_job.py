@@ -47,7 +47,7 @@ def build(
 ) -> StatementSet:
     """Build the job without submitting it."""
     prefix = settings.kafka.topic_prefix
-    source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME, has_tenant_topics=True)
+    source = create_raw_source(tables, settings, Topic.TELEMETRY, JOB_NAME)
     blocks = containers(tables, settings, source, BlockUse.BATCHES)
     judged = (
         blocks.flat_map(split_container, output_type=element_type())

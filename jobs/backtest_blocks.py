@@ -24,7 +24,7 @@ GATEWAY_TAG = "via_gateway"
 TRUE_WORDS = ("true", "1", "yes")
 LOG_SCHEMA = {
     "append_time_ms": pl.Int64,
-    "partition": pl.Int32,
+    "partition": pl.Int64,
     "offset": pl.Int64,
     "index": pl.Int64,
 }

@@ -1,10 +1,11 @@
-"""Sends clock ticks: one batch of the reserved tenant to every partition of telemetry.
+"""Sends clock ticks: one batch of the reserved tenant to every partition of telemetry topics.
 
 The log is the clock (DESIGN, L2). Without ticks a silent fleet would look like a stopped clock, so
 this service sends one every few seconds, whatever else happens. A tick that comes late or twice
 does no harm: it says only that the broker's time has passed.
 """
 
+import re
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from jobs.settings import Settings, load_settings
 from schemas.errors import FleetpulseError, SettingsError, Unavailable
 from schemas.records import Record, encode_record
 from schemas.registry import SchemaRegistry
-from schemas.topics import CLOCK_TENANT_ID, Topic, device_key, topic_name
+from schemas.topics import CLOCK_TENANT_ID, Topic, device_key, telemetry_pattern, topic_name
 
 CLOCK_DEVICE_ID = "clock"
 DELIVERY_TIMEOUT_S = 10.0
@@ -53,6 +54,7 @@ class ClockService:
     def __init__(self, settings: Settings) -> None:
         self._interval_s = settings.kafka.tick_interval_s
         self._topic = topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)
+        self._pattern = re.compile(telemetry_pattern(settings.kafka.topic_prefix))
         registry = SchemaRegistry(settings.registry.url, settings.registry.timeout_s)
         self._schema_id = registry.register(Topic.TELEMETRY, settings.kafka.topic_prefix)
         registry.close()
@@ -95,29 +97,29 @@ class ClockService:
             raise Unavailable(f"no tick was acknowledged by Kafka for {silence_s:.0f} s")
 
     def tick_once(self) -> None:
-        """Send one tick to every partition; new partitions are found each time."""
+        """Send one tick to every partition; new ones, and new topics, are found each time."""
         value = encode_record(Topic.TELEMETRY, tick(int(time.time() * 1000)), self._schema_id)
         key = device_key(CLOCK_TENANT_ID, CLOCK_DEVICE_ID)
-        for partition in range(self._partition_count()):
-            self._producer.produce(
-                self._topic, value, key, partition, on_delivery=self._on_delivery
-            )
+        for topic, partition_count in self._partition_counts().items():
+            for partition in range(partition_count):
+                self._producer.produce(topic, value, key, partition, on_delivery=self._on_delivery)
         self._producer.poll(0)
 
-    def _partition_count(self) -> int:
+    def _partition_counts(self) -> dict[str, int]:
+        """Return the partitions of the shared topic and of tenants' own."""
         try:
-            found = self._producer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S)
+            found = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer ({error.args[0].str()})") from error
-        partition_count = len(found.topics[self._topic].partitions)
-        if partition_count == 0:
+        if self._topic not in found or not found[self._topic].partitions:
             raise SettingsError(
                 f"topic {self._topic}",
                 value="missing",
                 allowed="an existing topic",
                 cure="create the topics with `fleetpulse up`",
             )
-        return partition_count
+        ticked = [name for name in found if self._pattern.fullmatch(name)]
+        return {name: len(found[name].partitions) for name in sorted(ticked)}
 
     def _on_delivery(self, error: object, message: object) -> None:
         del message

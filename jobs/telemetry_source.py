@@ -28,10 +28,10 @@ def create_raw_source(
     settings: Settings,
     topic: Topic,
     group_id: str,
-    *,
-    has_tenant_topics: bool = False,
 ) -> str:
     """Create the table of a topic's raw records and return its name.
+
+    Of telemetry the topics of single tenants, `telemetry.<tenant_id>`, are read too.
 
     The group's offsets are committed with each checkpoint. They show the lag, and they are where a
     job without state goes on; a job restored from a checkpoint has its own.
@@ -41,8 +41,6 @@ def create_raw_source(
         settings: of the whole engine.
         topic: the shared topic.
         group_id: without the prefix.
-        has_tenant_topics: whether `telemetry.<tenant_id>` is read too. Not for liveness yet: it
-            keeps clocks by partition number, and two topics would share them.
     """
     name = f"raw_{topic.value.replace('-', '_')}"
     tables.execute_sql(f"""
@@ -56,7 +54,7 @@ def create_raw_source(
             log_headers map<string not null, bytes> metadata from 'headers' virtual
         ) with (
             'connector' = 'kafka',
-            {_topic_option(settings, topic, has_tenant_topics=has_tenant_topics)},
+            {_topic_option(settings, topic)},
             'properties.bootstrap.servers' = '{settings.kafka.bootstrap_servers}',
             'properties.group.id' = '{settings.kafka.topic_prefix}{group_id}',
             'properties.isolation.level' = 'read_committed',
@@ -71,10 +69,9 @@ def create_raw_source(
     return name
 
 
-def _topic_option(settings: Settings, topic: Topic, *, has_tenant_topics: bool) -> str:
+def _topic_option(settings: Settings, topic: Topic) -> str:
     prefix = settings.kafka.topic_prefix
-    if has_tenant_topics:
-        assert topic is Topic.TELEMETRY, "tenants have telemetry topics of their own, no others"
+    if topic is Topic.TELEMETRY:
         return f"'topic-pattern' = '{telemetry_pattern(prefix)}'"
     return f"'topic' = '{topic_name(topic, prefix)}'"
 

@@ -56,18 +56,23 @@ class Contacts:
 
     @classmethod
     def of(
-        cls, frame: pl.DataFrame, clock_ms: Int64s, devices: DeviceColumns, policy: OfflinePolicy
+        cls,
+        frame: pl.DataFrame,
+        place: tuple[Int64s, Int64s],
+        devices: DeviceColumns,
+        policy: OfflinePolicy,
     ) -> "Contacts":
         """Take the columns of `CONTACT_SCHEMA`; devices that are new get a row.
 
         Args:
             frame: the contacts.
-            clock_ms: input clock of the partition at each record.
+            place: where each record's partition is kept, and its input clock at the record.
             devices: of the shard.
             policy: when an upload is stale.
         """
         if frame.is_empty():
             return cls.none()
+        partition, clock_ms = place
         keys = device_keys(frame)
         append_time_ms = frame["append_time_ms"].to_numpy()
         seen_ms, is_stale = _effective_times(frame, append_time_ms, clock_ms, policy)
@@ -78,7 +83,7 @@ class Contacts:
             append_time_ms=append_time_ms,
             clock_ms=clock_ms,
             seen_ms=seen_ms,
-            partition=frame["partition"].to_numpy().astype(np.int64),
+            partition=partition,
             offset=frame["offset"].to_numpy(),
             boot=boot_hashes(frame["boot_id"].to_list()),
             sequence=_longs(frame["sequence"], NO_SEQUENCE),

@@ -99,7 +99,7 @@ class DecodeBlock(ScalarFunction):
             return control_sections(raw, self.schema_of_id)
         decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
         if self.use is BlockUse.CONTACTS:
-            return contact_sections(raw, decoded, self.shard_count)
+            return contact_sections(raw, decoded, self.shard_count, self.topic_prefix)
         return [
             *batch_sections(raw, decoded, self.shard_count),
             *dead_letter_section(raw, decoded),

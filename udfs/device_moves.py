@@ -20,6 +20,7 @@ from udfs.device_columns import (
     set_flag,
 )
 from udfs.device_labels import has_other_place
+from udfs.known_logs import KnownLogs
 from udfs.ladder import climb
 from udfs.offline_policy import DAY_MS, FleetKind, OfflinePolicy
 from udfs.partition_clocks import (
@@ -59,6 +60,7 @@ class DeviceMoves:
     log: TransitionLog = field(default_factory=TransitionLog)
     unknown_count: int = 0
     book: ControlBook = field(default_factory=ControlBook)
+    logs: KnownLogs = field(default_factory=KnownLogs)
 
     def take_contacts(self, contacts: Contacts) -> None:
         """Hear devices, at most one contact each."""

@@ -21,6 +21,7 @@ import polars as pl
 from schemas.control_records import no_controls
 from udfs.control_book import ControlBook
 from udfs.device_columns import DeviceColumns
+from udfs.known_logs import KnownLogs
 from udfs.liveness_step import ShardStep
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import (
@@ -46,7 +47,7 @@ CONTACT_SCHEMA: dict[str, Any] = {
     "sequence": pl.Int64,
     "append_time_ms": pl.Int64,
     "clock_ms": pl.Int64,  # the partition's input clock at the record
-    "partition": pl.Int32,
+    "partition": pl.Int64,  # code, see `known_logs`
     "offset": pl.Int64,
     "hardware_revision": pl.String,
     "firmware_version": pl.String,
@@ -108,6 +109,7 @@ class LivenessShard:
     Args:
         devices: one row a device.
         partitions: `PARTITION_ROW` by partition.
+        logs: which partitions those are.
         pending: registry changes that the input clock has not reached.
         start_ms: append time of the first record ever read, None before it.
         is_speaker: whether this shard tells of silent partitions and of what operators said; all
@@ -121,6 +123,7 @@ class LivenessShard:
     start_ms: int | None
     is_speaker: bool
     book: ControlBook = field(default_factory=ControlBook)
+    logs: KnownLogs = field(default_factory=KnownLogs)
 
     @classmethod
     def empty(cls, shard: int) -> "LivenessShard":
@@ -140,6 +143,7 @@ class LivenessShard:
             "is_speaker": self.is_speaker,
             "book": self.book.to_values(),
             "rules": self.book.rules.to_values(),
+            "logs": self.logs.to_values(),
         }
         return pack_state(STATE_VERSION, frames, meta)
 
@@ -161,6 +165,10 @@ class LivenessShard:
             state.meta["start_ms"],
             state.meta["is_speaker"],
             ControlBook.from_values(state.meta.get("book", []), state.meta.get("rules", [])),
+            # Before tenants had topics of their own, a partition's number was its place.
+            KnownLogs.from_values(
+                state.meta.get("logs", KnownLogs.shared(len(partitions)).to_values())
+            ),
         )
 
 
@@ -200,9 +208,11 @@ def on_end(state: LivenessShard, policy: OfflinePolicy) -> Step:
 
 
 def _begun(state: LivenessShard, policy: OfflinePolicy) -> ShardStep:
-    return ShardStep.on(
+    step = ShardStep.on(
         state.devices, state.partitions, state.pending, state.book, state.start_ms, policy
     )
+    step.logs = state.logs
+    return step
 
 
 def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> Step:
@@ -210,8 +220,8 @@ def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> St
         step.log.spans.clear()
     book = step.book.without_past(slowest_ms(step.partitions))
     state = LivenessShard(
-        step.devices, step.partitions, step.pending, step.start_ms, is_speaker, book
+        step.devices, step.partitions, step.pending, step.start_ms, is_speaker, book, step.logs
     )
-    transitions = step.log.to_frame(step.devices, step.clocks_ms(), policy)
+    transitions = step.log.to_frame(step.devices, step.logs, step.clocks_ms(), policy)
     clock_ms = low_clock_ms(step.partitions, policy.blind_after_ms)
     return Step(state, transitions, clock_ms, step.unknown_count)

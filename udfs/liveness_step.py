@@ -84,10 +84,11 @@ class ShardStep(DeviceMoves):
 
     def take_log(self, contacts: pl.DataFrame, clocks: pl.DataFrame) -> None:
         """Apply the block's records, wave by wave."""
-        stretches = stretches_of(clocks)
-        if not len(stretches.partition):
+        if clocks.is_empty():
             assert contacts.is_empty(), "contacts belong to stretches"
             return
+        self.logs = self.logs.with_logs(clocks["partition"].to_list(), clocks["log"].to_list())
+        stretches = stretches_of(clocks, self.logs.indexes(clocks["partition"].to_numpy()))
         self._meet(stretches)
         wave = ranks_within(stretches.partition)
         known_count = len(self.devices.keys)
@@ -112,9 +113,9 @@ class ShardStep(DeviceMoves):
         self.before_ms = np.concatenate([self.before_ms[:-1], unknown, self.before_ms[-1:]])
 
     def _contacts_of(self, frame: pl.DataFrame) -> Contacts:
-        partition = frame["partition"].cast(pl.Int64).to_numpy()
+        partition = self.logs.indexes(frame["partition"].to_numpy())
         clock_ms = np.maximum(frame["clock_ms"].to_numpy(), self.partitions["clock_ms"][partition])
-        return Contacts.of(frame, clock_ms, self.devices, self.policy)
+        return Contacts.of(frame, (partition, clock_ms), self.devices, self.policy)
 
     def _take_wave(self, stretches: Stretches, contacts: Contacts) -> None:
         floor_ms = self._enter(stretches)

@@ -8,7 +8,9 @@ The clock of a partition is the highest append time read from it: it never goes 
 of more than 30 s without a record, or a jump of offsets, is time in which we could not hear (C8).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,11 +39,12 @@ PARTITION_ROW = np.dtype(
 )
 
 STRETCH_SCHEMA = {
-    "partition": pl.Int32,
+    "partition": pl.Int64,
     "first_ms": pl.Int64,
     "last_ms": pl.Int64,
     "first_offset": pl.Int64,
     "last_offset": pl.Int64,
+    "log": pl.String,  # its name
 }
 
 
@@ -74,13 +77,16 @@ def record_clocks(append_time_ms: pl.Expr) -> pl.Expr:
     return append_time_ms.cum_max().over("partition")
 
 
-def partition_stretches(records: pl.DataFrame, blind_after_ms: int) -> pl.DataFrame:
+def partition_stretches(
+    records: pl.DataFrame, blind_after_ms: int, names: Mapping[int, str] = MappingProxyType({})
+) -> pl.DataFrame:
     """Sum all records of a block up as contiguous stretches, for every shard to see.
 
     Args:
-        records: columns partition (i32), offset, append_time_ms (i64); every record of the block,
+        records: columns partition (code), offset, append_time_ms (i64); every record of the block,
             ticks and rejected ones included, in offset order within a partition.
         blind_after_ms: a longer step between two records begins a new stretch.
+        names: of partitions, by code, whose name is not their number.
 
     Returns:
         Columns of `STRETCH_SCHEMA`, in order of partition and offset. `last_ms` is the highest
@@ -95,7 +101,7 @@ def partition_stretches(records: pl.DataFrame, blind_after_ms: int) -> pl.DataFr
     numbered = records.with_columns(
         clock.alias("clock_ms"), is_new.cum_sum().over("partition").alias("stretch")
     )
-    return (
+    stretches = (
         numbered.group_by("partition", "stretch", maintain_order=True)
         .agg(
             first_ms=pl.col("append_time_ms").first(),
@@ -104,17 +110,24 @@ def partition_stretches(records: pl.DataFrame, blind_after_ms: int) -> pl.DataFr
             last_offset=pl.col("offset").last(),
         )
         .sort("partition", "first_offset")
-        .select(pl.col(name).cast(kind) for name, kind in STRETCH_SCHEMA.items())
+    )
+    log = [names.get(code, str(code)) for code in stretches["partition"].to_list()]
+    return stretches.with_columns(log=pl.Series(log, dtype=pl.String)).select(
+        pl.col(name).cast(kind) for name, kind in STRETCH_SCHEMA.items()
     )
 
 
-def stretches_of(clocks: pl.DataFrame) -> Stretches:
-    """Take the columns of `STRETCH_SCHEMA` as arrays, ordered by partition and offset."""
-    columns = [clocks[name].cast(pl.Int64).to_numpy() for name in STRETCH_SCHEMA]
-    stretches = Stretches(*columns)
+def stretches_of(clocks: pl.DataFrame, index: Int64s) -> Stretches:
+    """Take the columns of `STRETCH_SCHEMA` as arrays, ordered by partition and offset.
+
+    Args:
+        clocks: `STRETCH_SCHEMA`.
+        index: where each row's partition is kept, shape (n,).
+    """
+    names = ("first_ms", "last_ms", "first_offset", "last_offset")
+    stretches = Stretches(index, *(clocks[name].to_numpy() for name in names))
     if len(clocks) > 1:
         stretches = stretches.at(np.lexsort((stretches.first_offset, stretches.partition)))
-    assert ((stretches.partition >= 0) & (stretches.partition <= PARTITION_MAX)).all()
     return stretches
 
 

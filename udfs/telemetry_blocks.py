@@ -15,6 +15,7 @@ from schemas.topics import CLOCK_TENANT_ID, topic_tenants
 from udfs.accounts import read_counts
 from udfs.frame_bytes import pack_frames
 from udfs.header_columns import HEADERS_TYPE, header_structs
+from udfs.known_logs import log_codes, log_names
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.point_identity import with_identity
@@ -77,11 +78,14 @@ def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> li
     ]
 
 
-def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> list[Section]:
+def contact_sections(
+    raw: RawBlock, decoded: DecodedBlock, shard_count: int, topic_prefix: str
+) -> list[Section]:
     """Return each shard's contacts, and to every shard how far each partition's log has come."""
+    codes = log_codes(raw.topics, raw.partitions, topic_prefix)
     log = pl.DataFrame(
         {
-            "partition": raw.partitions,
+            "partition": codes,
             "append_time_ms": raw.append_time_ms,
             "offset": raw.offsets,
         }
@@ -89,11 +93,13 @@ def contact_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> 
     # Every record counts, ticks and rejected ones too: the log is the clock.
     clocks = log.select(record_clocks(pl.col("append_time_ms")).alias("clock_ms"))
     heard = decoded.messages.filter(~pl.col("row").is_in(replayed_rows(raw)))
-    contacts = _contacts(located(raw, heard), decoded.items, clocks.with_row_index("row"))
+    placed = located(raw, heard).with_columns(partition=pl.Series(codes[heard["row"].to_numpy()]))
+    contacts = _contacts(placed, decoded.items, clocks.with_row_index("row"))
     hashes = device_hashes(contacts["tenant_id"].to_list(), contacts["device_id"].to_list())
     shards = pl.Series("shard", shard_of(hashes, shard_count), dtype=pl.Int32)
     parts = dict(_parts(contacts.with_columns(shards)))
-    stretches = partition_stretches(log, OfflinePolicy.blind_after_ms)
+    names = log_names(raw.topics, raw.partitions, topic_prefix)
+    stretches = partition_stretches(log, OfflinePolicy.blind_after_ms, names)
     none = contacts.clear()
     return [
         Section(

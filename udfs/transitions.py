@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from schemas.topics import CLOCK_TENANT_ID
 from udfs.device_columns import DeviceColumns, Flag, Stage, has_flag, is_monitored, is_open
 from udfs.device_labels import LabelCodes, labels_of, left_labels
+from udfs.known_logs import NO_LOG, KnownLogs
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Int64s, Rows
 
@@ -70,8 +71,8 @@ TRANSITION_SCHEMA: dict[str, Any] = {
     "last_seen_ms": pl.Int64,
     "seq": pl.Int32,  # 0 = a change without an event
     "stage": pl.Int8,  # of the episode; of a resolved one, the stage it had
-    "partition": pl.Int32,
-    "left_partition": pl.Int32,  # before; differs where the device moved
+    "partition": pl.Int64,  # code, see `known_logs`
+    "left_partition": pl.Int64,  # before; differs where the device moved
     "reason": pl.String,
     "blind_ms": pl.Int64,
     "threshold_ms": pl.Int64,
@@ -105,7 +106,8 @@ def with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
     left = [] if "left_partition" in rows else [pl.col("partition").alias("left_partition")]
     missing = [n for n in TRANSITION_SCHEMA if n not in rows.columns and n != "left_partition"]
     nulls = [pl.lit(None, TRANSITION_SCHEMA[name]).alias(name) for name in missing]
-    return rows.with_columns(*left, *nulls).select(*TRANSITION_SCHEMA)
+    whole = rows.with_columns(*left, *nulls)
+    return whole.select(pl.col(name).cast(kind) for name, kind in TRANSITION_SCHEMA.items())
 
 
 @dataclass(frozen=True)
@@ -177,18 +179,10 @@ class TransitionLog:
         )
 
     def add_span(self, kind: Kind, partition: int, span: dict[str, int | None]) -> None:
-        """Note that a partition was met, went silent, speaks again, or lost records."""
-        row = dict.fromkeys(TRANSITION_SCHEMA)
-        row.update(tenant_id=CLOCK_TENANT_ID, device_id=str(partition), kind=kind.value)
-        row.update(
-            partition=partition,
-            left_partition=partition,
-            seq={Kind.MET: 0, Kind.HEARD: 2}.get(kind, 1),
-            **span,
-        )
-        row.update(monitored_delta=0, offline_delta=0, is_counted=False, stage=Stage.CRITICAL)
-        row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
-        self.spans.append(row)
+        """Note that a partition (by index) was met, went silent, speaks again, or lost records."""
+        row = _bare_row(kind, stage=Stage.CRITICAL, partition=partition, left_partition=partition)
+        seq = {Kind.MET: 0, Kind.HEARD: 2}.get(kind, 1)
+        self.spans.append(row | {"tenant_id": CLOCK_TENANT_ID, "seq": seq, **span})
 
     def add_control(self, told_ms: int, text: str) -> None:
         """Note what an operator said, for the fleet stage.
@@ -197,36 +191,47 @@ class TransitionLog:
             told_ms: from when it acts there.
             text: the event's JSON.
         """
-        row = dict.fromkeys(TRANSITION_SCHEMA)
-        row.update(tenant_id="", device_id="", kind=Kind.CONTROL.value, time_ms=told_ms)
-        row.update(
-            reason=text,
-            seq=0,
-            stage=Stage.NONE,
-            partition=0,
-            left_partition=0,
-            input_clock_ms=told_ms,
-        )
-        row.update(monitored_delta=0, offline_delta=0, is_counted=False)
-        row.update(is_hushed=False, is_in_maintenance=False, blind_ms=0)
-        self.spans.append(row)
+        row = _bare_row(Kind.CONTROL, time_ms=told_ms, input_clock_ms=told_ms, reason=text)
+        self.spans.append(row | {"tenant_id": "", "device_id": ""})
 
     def to_frame(
-        self, devices: DeviceColumns, clocks_ms: Int64s, policy: OfflinePolicy
+        self, devices: DeviceColumns, logs: KnownLogs, clocks_ms: Int64s, policy: OfflinePolicy
     ) -> pl.DataFrame:
         """Return all transitions as columns of `TRANSITION_SCHEMA`.
 
         Args:
             devices: for ids and labels.
+            logs: for partitions as all shards name them.
             clocks_ms: input clocks by partition; the last one is the homeless clock.
             policy: for thresholds.
         """
         frames = [_part_frame(part, devices, clocks_ms, policy) for part in self.parts]
         if self.spans:
-            frames.append(pl.DataFrame(self.spans, schema=TRANSITION_SCHEMA))
+            frames.append(pl.DataFrame(self._named(logs), schema=TRANSITION_SCHEMA))
         if not frames:
             return no_transitions()
-        return frames[0] if len(frames) == 1 else pl.concat(frames)
+        found = frames[0] if len(frames) == 1 else pl.concat(frames)
+        return found.with_columns(
+            pl.Series(name, logs.codes_at(found[name].to_numpy()))
+            for name in ("partition", "left_partition")
+        )
+
+    def _named(self, logs: KnownLogs) -> list[dict[str, Any]]:
+        """Return the spans with the names of their partitions."""
+        return [
+            span | {"device_id": logs.names[span["partition"]]}
+            if span["tenant_id"] == CLOCK_TENANT_ID
+            else span
+            for span in self.spans
+        ]
+
+
+def _bare_row(kind: Kind, **fields: Any) -> dict[str, Any]:
+    """Return a row that counts no device."""
+    row: dict[str, Any] = dict.fromkeys(TRANSITION_SCHEMA)
+    row.update(kind=kind.value, seq=0, stage=Stage.NONE, partition=NO_LOG, left_partition=NO_LOG)
+    row.update(monitored_delta=0, offline_delta=0, is_counted=False, blind_ms=0)
+    return row | {"is_hushed": False, "is_in_maintenance": False, **fields}
 
 
 def _sequence_numbers(kind: Kind, before: Rows) -> NDArray[Any]:

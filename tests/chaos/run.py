@@ -12,21 +12,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka.admin import NewTopic
-
 from benchmarks.fleet import build_fleet
 from benchmarks.fleet_faults import MINUTE_MS, FaultPlan, FaultScript
 from benchmarks.simulator import FleetSender, fleet_plan
 from jobs.local_stack import LocalStack
 from jobs.ports import free_port_settings
 from jobs.settings import Settings
-from jobs.topic_admin import admin_client
-from schemas.topics import Topic, topic_name
 from tests.chaos.committed_reader import CommittedReader, RecoveryWatch, now_ms
 from tests.chaos.faults import Fault
 from tests.chaos.judgement import Judgement, judge
 from tests.chaos.victims import Victims, wait_for
-from tests.integration.poison import TENANT_WITH_TOPIC, PoisonSender
+from tests.integration.poison import PoisonSender
+from tests.integration.tenant_topic import create_tenant_topic
 
 DEVICE_COUNT = 200
 SPEED = 30.0
@@ -120,14 +117,6 @@ def chaos_settings(folder: Path, seed: int) -> Settings:
         offline={"warning_after_s": 6, "critical_after_s": 20, "resolve_hold_s": 5},
         fleet={"device_count": DEVICE_COUNT, "seed": seed, "speed": SPEED},
     )
-
-
-def create_tenant_topic(settings: Settings) -> None:
-    """Create a tenant's own topic, to which some of the poison goes."""
-    name = f"{topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)}.{TENANT_WITH_TOPIC}"
-    topic = NewTopic(name, num_partitions=2, config={"message.timestamp.type": "LogAppendTime"})
-    client = admin_client(settings.kafka)  # it must outlive its answers
-    client.create_topics([topic])[name].result()
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def test_maintenance_of_a_device_excuses_until_its_tombstone_and_no_longer():
     maintenance = {"type": "maintenance", "scope": scope} | span
     plan = container_of([said(0, maintenance), (200_000, b"t/device_id/d0/maintenance", None)])
     log = containers_of(
-        log_of(sent), lambda raw, decoded: contact_sections(raw, decoded, SHARD_COUNT)
+        log_of(sent), lambda raw, decoded: contact_sections(raw, decoded, SHARD_COUNT, "")
     )
     rows = rows_of([plan, *log], watched, SpreadContainer(SHARD_COUNT))
     alerts = [decode_record(Topic.ALERTS, row.value) for row in rows if row.topic == "alerts"]

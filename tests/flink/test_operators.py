@@ -267,7 +267,7 @@ def test_a_silent_device_raises_one_warning_and_is_resolved_when_it_returns():
     sent += [(NOON_MS + 660_000 + 5_000 * i, tick()) for i in range(3)]
     log = log_of(sent)
     containers = containers_of(
-        log, lambda raw, decoded: contact_sections(raw, decoded, SHARD_COUNT)
+        log, lambda raw, decoded: contact_sections(raw, decoded, SHARD_COUNT, "")
     )
     rows = rows_of(containers, watched)
     alerts = [decode_record(Topic.ALERTS, row.value) for row in rows if row.topic == "alerts"]

@@ -115,7 +115,7 @@ def _place_of(sent: Sent) -> Any:
 
 
 def batch(**changes: Any) -> dict[str, Any]:
-    """Return a good batch of a device that nobody has registered."""
+    """Return a good batch of the tenant's device."""
     point = {"name": "cpu", "value": 0.5, "timestamp": 1_790_000_100_000, "tags": {}}
     identity = {"tenant_id": TENANT_WITH_TOPIC, "device_id": "d", "boot_id": "b", "sequence": 1}
     return identity | {"sent_at": 0, "points": [point]} | changes

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import NewTopic
 
 from benchmarks.fleet_faults import MINUTE_MS, FaultPlan
 from benchmarks.simulator import run_simulation
@@ -19,7 +18,6 @@ from jobs.local_stack import LocalStack
 from jobs.ports import free_port_settings
 from jobs.process_records import end_processes, read_records
 from jobs.settings import Settings
-from jobs.topic_admin import admin_client
 from schemas.dead_letter import REPLAY_OF
 from schemas.topics import CLOCK_TENANT_ID, Topic, topic_name
 from tests.integration.account_reading import expected_account, served_metric, stored_account
@@ -31,6 +29,7 @@ from tests.integration.stored_rows import (
     judged,
     windows_in_table,
 )
+from tests.integration.tenant_topic import create_tenant_topic, register_tenant_device
 from tests.integration.topic_reading import Message, read_topic
 from tests.oracle.alerts_oracle import (
     Contact,
@@ -97,6 +96,7 @@ def stack(tmp_path_factory):
 def test_every_row_is_that_of_the_oracle_and_every_message_is_accounted_for(stack):
     settings = stack.settings
     create_tenant_topic(settings)
+    register_tenant_device(settings)
     with PoisonSender(settings) as poison:
         sent = run_simulation(settings, duration_s=SENDING_S, faults=FAULTS)
     # The fleet has gone and only the clock goes on: when nearly everybody is offline, we look.
@@ -115,7 +115,7 @@ def test_every_row_is_that_of_the_oracle_and_every_message_is_accounted_for(stac
     )
     # What cannot be read still moves the clock of its partition.
     expected_alerts, end_ms = settled_alerts(
-        shared, set(rejected), read_topic(settings, Topic.DEVICES)
+        [*shared, *tenants_own], set(rejected), read_topic(settings, Topic.DEVICES)
     )
     assert_covers_the_faults(expected_windows, expected_alerts)
 
@@ -126,14 +126,6 @@ def test_every_row_is_that_of_the_oracle_and_every_message_is_accounted_for(stac
     assert_engine_watches_itself(settings)
     end_clock(stack)
     assert_account_balances(settings, rejected)
-
-
-def create_tenant_topic(settings: Settings) -> None:
-    """Create a tenant's own topic while the jobs run; they find it by themselves."""
-    name = f"{topic_name(Topic.TELEMETRY, settings.kafka.topic_prefix)}.{TENANT_WITH_TOPIC}"
-    topic = NewTopic(name, num_partitions=2, config={"message.timestamp.type": "LogAppendTime"})
-    client = admin_client(settings.kafka)  # it must outlive its answers
-    client.create_topics([topic])[name].result()
 
 
 def read_telemetry(settings: Settings) -> dict[str, list[Message]]:
@@ -196,6 +188,7 @@ def assert_covers_the_faults(
     rows = [row for key, row in windows.items() if key.scope == "tenant"]
     for name in ("count", "nan_count", "skewed_count", "duplicate_count"):
         assert sum(getattr(row, name) for row in rows) > 0, name
+    assert any(alert["tenant_id"] == TENANT_WITH_TOPIC for alert in alerts.values())
     found = Counter((alert["status"], alert["severity"]) for alert in alerts.values())
     for kind in ("warning", "critical", "emergency"):
         assert found["firing", kind] > 0, kind
@@ -208,8 +201,10 @@ def settled_alerts(
 ) -> tuple[dict[str, Any], int]:
     """Return what the oracle expects before the end of the log, by id, and that end."""
     log: list[Entry] = [registration(m) for m in devices]
+    topics = sorted({m.place[0] for m in telemetry})
     for m in telemetry:
-        place = (m.at_ms, m.partition, m.offset)
+        # Each topic's partitions have clocks of their own.
+        place = (m.at_ms, m.partition + 100 * topics.index(m.place[0]), m.offset)
         if m.place in rejected or REPLAY_OF in m.headers or is_tick(m):
             log.append(Tick(*place))
         else:
