@@ -17,7 +17,7 @@ def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:
     pair then leaves with notify=false. Identity, order and times are the same with and without.
     """
     held_ms = until_ms if state.hold_until_ms is None else max(until_ms, state.hold_until_ms)
-    return replace(state, hold_until_ms=held_ms)
+    return replace(state, hold_until_ms=held_ms, hush_before_ms=held_ms)
 
 
 def hold_if_lagging(

@@ -41,9 +41,11 @@ class FleetState:
         waiting: rows of `TRANSITION_SCHEMA` that some shard's clock has not passed.
         fleets: counters of each tenant, and of groups and sites where they are watched.
         hold_until_ms: while the input lags, nothing leaves before the clocks have passed this.
+        hush_before_ms: of what was held, nobody is told what was over before this.
         hushes: what operators silence.
         hearing: which partitions speak; devices of blind ones do not count.
         stays: where devices were while their episodes were open.
+        done_ms: below this all is accounted; what is held lies between it and the clocks.
     """
 
     clocks_ms: tuple[int, ...]
@@ -53,6 +55,8 @@ class FleetState:
     hushes: Hushes = field(default_factory=Hushes)
     hearing: Hearing = field(default_factory=Hearing)
     stays: Stays = field(default_factory=Stays)
+    done_ms: int = UNKNOWN_MS
+    hush_before_ms: int | None = None
 
     @property
     def tenants(self) -> dict[str, WatchedFleet]:
@@ -75,6 +79,8 @@ class FleetState:
             "hushes": self.hushes.to_values(),
             "hearing": self.hearing.to_values(),
             "stays": self.stays.to_values(),
+            "done_ms": self.done_ms,
+            "hush_before_ms": self.hush_before_ms,
         }
         return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
 
@@ -97,6 +103,8 @@ class FleetState:
             Hushes.from_values(state.meta.get("hushes", Hushes().to_values())),
             Hearing.from_values(state.meta.get("hearing", Hearing().to_values())),
             Stays.from_values(state.meta.get("stays", {})),
+            state.meta.get("done_ms", min(state.meta["clocks_ms"])),
+            state.meta.get("hush_before_ms", state.meta["hold_until_ms"]),
         )
 
 
@@ -131,13 +139,13 @@ def on_transitions(
     if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
     ripe, waiting = take_ripe(waiting, low_ms)
-    stays, done_ms = state.stays.copy(), min(state.clocks_ms)
-    account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, done_ms, policy)
+    stays = state.stays.copy()
+    account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, state.done_ms, policy)
     for row in ripe.iter_rows(named=True):
         account.take(row)
     account.pass_time(below_ms=low_ms, input_clock_ms=low_ms)
-    if held_ms is not None:
-        hush_pairs(account.events, held_ms)
+    if state.hush_before_ms is not None:
+        hush_pairs(account.events, state.hush_before_ms)
     after = FleetState(
         tuple(clocks),
         waiting,
@@ -145,5 +153,6 @@ def on_transitions(
         hushes=account.hushes,
         hearing=account.hearing,
         stays=stays,
+        done_ms=low_ms,
     )
     return FleetStep(after, account.events, account.statuses)

@@ -108,3 +108,18 @@ def test_what_was_resolved_in_the_backlog_is_told_to_nobody_and_what_stands_is()
         ("device/d", "resolved", "12:20:00", False),
         ("device/e", "firing", "12:25:00", True),
     ]
+
+
+#  12:05  emergency, muted   12:15 the mute ends   12:38 we begin to read all of it, bit by bit
+def test_a_mute_that_ended_in_the_backlog_is_told_of_an_emergency_that_stands():
+    names = [f"d{number}" for number in range(10)]
+    log = AlertLog(until="12:42:00").register(*names)
+    log.contact(names[0], *every(60, "12:00:00", "12:42:00")).contact("d1", "12:00:00")
+    for name in names[2:]:
+        log.contact(name, "12:00:00")
+    log.control("12:01:00", "mute", **{"from": "12:01:00", "until": "12:15:00"})
+    lines = log.records()
+    live, late = fed(lines, "12:00:00", 16), fed(lines, "12:38:00", 16)
+    of_fleet = [(e["seq"], e["time"]) for e in live if e["subject"].startswith("tenant/")]
+    assert [seq for seq, _ in of_fleet] == [1, 2]
+    assert [(e["seq"], e["time"]) for e in late if e["subject"].startswith("tenant/")] == of_fleet
