@@ -14,6 +14,7 @@ from jobs.environment import hold_blocks, pinned_insert, table_environment
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import DeadLetterSettings, Settings, WindowSettings
 from jobs.telemetry_source import containers, create_raw_source
+from jobs.topic_admin import topic_partition_counts
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
@@ -90,6 +91,7 @@ def summed(tables: StreamTableEnvironment, judged: DataStream, function: SumBloc
 def _topics(settings: Settings) -> AggregateTopics:
     prefix = settings.kafka.topic_prefix
     registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
+    partition_counts = topic_partition_counts(settings.kafka)
     return AggregateTopics(
         component=JOB_NAME,
         windows=topic_name(Topic.WINDOWS, prefix),
@@ -97,6 +99,8 @@ def _topics(settings: Settings) -> AggregateTopics:
         accounts=topic_name(Topic.ACCOUNTS, prefix),
         accounts_schema_id=registry.register(Topic.ACCOUNTS, prefix),
         dead_letters=topic_name(Topic.DEAD_LETTERS, prefix),
+        windows_partition_count=partition_counts[topic_name(Topic.WINDOWS, prefix)],
+        telemetry_partition_count=partition_counts[topic_name(Topic.TELEMETRY, prefix)],
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jobs import aggregate_job, offline_job
+from jobs import aggregate_job, offline_job, rules_job
 from jobs.flink_cluster import live_jobs
 from jobs.resume_points import Submission, note_submission, resume_point
 from jobs.settings import Settings
@@ -11,6 +11,7 @@ from jobs.topic_admin import check_topics, check_transaction_timeout
 SUBMIT: dict[str, Callable[[Settings, str | None], str]] = {
     aggregate_job.JOB_NAME: aggregate_job.submit,
     offline_job.JOB_NAME: offline_job.submit,
+    rules_job.JOB_NAME: rules_job.submit,
 }
 
 

@@ -1,6 +1,7 @@
 """What the aggregate job sends for the sections of blocks that arrive together.
 
 judged batches of all shards ──> window deltas ──> windows
+ticks of the clock ────────────> marks ───────────> windows
                         └────────> account ──────> accounts
 what was read ───────────────────────┤
 rejected messages ───────────────────┴──> dead-letters
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from schemas.records import encode_record
+from schemas.topics import Topic
 from udfs.accounts import Entry, account_message, read_entries, rejected_entries
 from udfs.block_sums import sum_blocks
+from udfs.clock_marks import Mark, partition_keys, tick_clocks
 from udfs.dead_letters import dead_letters
-from udfs.frame_bytes import unpack_frames
+from udfs.frame_bytes import read_body, split_bodies, unpack_frames
 from udfs.results import Result, letter_result
 from udfs.shard_blocks import marked_block
 from udfs.shards import Section, SectionKind
@@ -28,6 +32,8 @@ class AggregateTopics:
 
     Args:
         component: name of the job, for the dead letters.
+        windows_partition_count: each gets its marks.
+        telemetry_partition_count: of the shared topic, the one that is ticked.
     """
 
     component: str
@@ -36,6 +42,8 @@ class AggregateTopics:
     accounts: str
     accounts_schema_id: int
     dead_letters: str
+    windows_partition_count: int = 1
+    telemetry_partition_count: int = 1
 
 
 def block_results(
@@ -43,7 +51,7 @@ def block_results(
 ) -> list[list[Result]]:
     """Return the messages to send, one list a section: so no list holds the letters of all.
 
-    Windows and the account, which are of all sections together, stand in the first list.
+    Windows, marks and the account, which are of all sections together, stand in the first list.
 
     Args:
         sections: judged batches, dead letters and what was read; at least one.
@@ -61,6 +69,8 @@ def block_results(
         sums = sum_blocks(blocks, policy)
         entries += sums.entries
         results[0] += _windows(sums.deltas, topics)
+    # After the windows: a mark says that what came before it is there.
+    results[0] += _marks(sections, topics)
     if entries:
         account = account_message(entries, topics.accounts_schema_id)
         results[0].append(Result(topics.accounts, topics.component.encode(), account))
@@ -77,6 +87,18 @@ def _passed_on(section: Section, topics: AggregateTopics) -> tuple[list[Result],
         return [letter_result(topics.dead_letters, one) for one in sent], rejected_entries(letters)
     assert section.kind is SectionKind.BATCHES, f"{section.kind.name} is for other jobs"
     return [], []
+
+
+def _marks(sections: Sequence[Section], topics: AggregateTopics) -> Iterator[Result]:
+    """Yield what says how far telemetry is summed, one message for each partition of windows."""
+    accounts = [split_bodies(s.payload) for s in sections if s.kind is SectionKind.ACCOUNT]
+    clocks = tick_clocks([read_body(bodies["ticks"]) for bodies in accounts if "ticks" in bodies])
+    if not clocks:
+        return
+    headers = Mark(clocks, topics.telemetry_partition_count).headers()
+    value = encode_record(Topic.WINDOWS, {"rows": []}, topics.windows_schema_id)
+    for key in partition_keys(topics.windows_partition_count):
+        yield Result(topics.windows, key, value, headers)
 
 
 def _windows(deltas: pl.DataFrame, topics: AggregateTopics) -> Iterator[Result]:

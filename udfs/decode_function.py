@@ -33,6 +33,7 @@ from udfs.telemetry_blocks import (
     dead_letter_section,
     decode_telemetry,
 )
+from udfs.window_blocks import window_sections
 
 UNAVAILABLE_PATIENCE_S = 60.0
 """How long a block waits for the registry before the job fails and is restarted. Restarts are
@@ -47,6 +48,7 @@ class BlockUse(StrEnum):
     CONTACTS = "contacts"
     DEVICES = "devices"
     CONTROLS = "controls"
+    WINDOWS = "windows"
 
 
 class DecodeBlock(ScalarFunction):
@@ -97,6 +99,8 @@ class DecodeBlock(ScalarFunction):
             return device_sections(raw, self.schema_of_id, self.shard_count)
         if self.use is BlockUse.CONTROLS:
             return control_sections(raw, self.schema_of_id)
+        if self.use is BlockUse.WINDOWS:
+            return window_sections(raw, self.schema_of_id, self.shard_count)
         decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
         if self.use is BlockUse.CONTACTS:
             return contact_sections(raw, decoded, self.shard_count, self.topic_prefix)

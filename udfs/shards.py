@@ -31,6 +31,7 @@ class SectionKind(IntEnum):
     DEAD_LETTERS = 4
     ACCOUNT = 5
     CONTROLS = 6
+    WINDOWS = 7
 
 
 @dataclass(frozen=True)

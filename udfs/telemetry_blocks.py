@@ -146,8 +146,9 @@ def dead_letter_section(raw: RawBlock, decoded: DecodedBlock) -> list[Section]:
 def account_section(raw: RawBlock, decoded: DecodedBlock) -> Section:
     """Return what was read of each partition, and for the reject limit each message's verdict.
 
-    Frames: `read` as `udfs.accounts.read_counts` returns it, and `judged` with the columns of
-    `udfs.reject_limit.JUDGED_SCHEMA`.
+    Frames: `read` as `udfs.accounts.read_counts` returns it, `judged` with the columns of
+    `udfs.reject_limit.JUDGED_SCHEMA`, and, if there are any, `ticks` of the clock with the last of
+    each partition: partition, clock_ms.
     """
     ticks = decoded.messages.filter(pl.col("tenant_id") == CLOCK_TENANT_ID)["row"].to_numpy()
     is_tick = np.zeros(len(raw.values), np.bool_)
@@ -167,7 +168,17 @@ def account_section(raw: RawBlock, decoded: DecodedBlock) -> Section:
     )
     read = read_counts(messages)
     judged = messages.filter(~pl.col("is_tick")).drop("is_tick", "point_count")
-    return Section(SectionKind.ACCOUNT, NO_SHARD, pack_frames({"read": read, "judged": judged}))
+    frames = {"read": read, "judged": judged}
+    if len(ticks) > 0:
+        frames["ticks"] = _last_ticks(raw.partitions[ticks], raw.append_time_ms[ticks])
+    return Section(SectionKind.ACCOUNT, NO_SHARD, pack_frames(frames))
+
+
+def _last_ticks(
+    partitions: npt.NDArray[np.int32], append_time_ms: npt.NDArray[np.int64]
+) -> pl.DataFrame:
+    ticks = pl.DataFrame({"partition": partitions, "clock_ms": append_time_ms})
+    return ticks.group_by("partition", maintain_order=True).max()
 
 
 def located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Prints both jobs' operators as JSON, from Flink's own graph; nothing is submitted.
+"""Prints all jobs' operators as JSON, from Flink's own graph; nothing is submitted.
 
 A program of its own: PyFlink reads where the connectors are before it is imported.
 """
@@ -6,7 +6,7 @@ A program of its own: PyFlink reads where the connectors are before it is import
 import json
 from typing import Any
 
-from jobs import aggregate_job, offline_job
+from jobs import aggregate_job, offline_job, rules_job
 from jobs.environment import BUNDLE_TIME, table_environment
 from jobs.settings import load_settings
 from schemas.topics import Topic
@@ -14,6 +14,7 @@ from udfs.block_results import AggregateTopics
 
 AGGREGATE_TOPICS = AggregateTopics("aggregate", "windows", 1, "accounts", 2, "dead-letters")
 EVENT_TOPICS = {Topic.ALERTS: ("alerts", 3), Topic.DEVICE_STATUS: ("device-status", 4)}
+RULES_TOPICS = rules_job.RulesTopics("alerts", 3, windows_partition_count=2)
 
 
 def operators(job: Any, topics: Any) -> list[tuple[str | None, str, str | None]]:
@@ -42,5 +43,6 @@ if __name__ == "__main__":
     found = {
         aggregate_job.JOB_NAME: operators(aggregate_job, AGGREGATE_TOPICS),
         offline_job.JOB_NAME: operators(offline_job, EVENT_TOPICS),
+        rules_job.JOB_NAME: operators(rules_job, RULES_TOPICS),
     }
     print(json.dumps(found))

@@ -24,6 +24,15 @@ PINNED = {
         "write-results-sink",
         "Sink Committer: write-results-sink",
     },
+    "fleetpulse-rules": {
+        "read-windows",
+        "read-controls",
+        "split-windows",
+        "split-controls",
+        "apply-rules",
+        "write-results-sink",
+        "Sink Committer: write-results-sink",
+    },
     "fleetpulse-offline": {
         "read-contacts",
         "read-devices",
@@ -80,7 +89,8 @@ def test_no_uid_is_there_twice(operators):
 
 
 def test_messages_wait_where_they_are_decoded_and_at_no_other_step(operators):
-    for job, decode_steps in {"fleetpulse-aggregate": 1, "fleetpulse-offline": 3}.items():
+    steps = {"fleetpulse-aggregate": 1, "fleetpulse-offline": 3, "fleetpulse-rules": 2}
+    for job, decode_steps in steps.items():
         times = [time for *_, time in operators[job] if time is not None]
         waiting = [name for _, name, time in operators[job] if time == str(BLOCK_MAX_AGE_MS)]
         assert len(waiting) == decode_steps, job

@@ -1,0 +1,107 @@
+"""What a metric may not do: windows and rules in, alerts out, at once.
+
+    windows -> decode block -> split by shard ─┐
+                                               ├─> threshold rules per shard -> alerts
+    control -> decode block -> to each shard  ─┘   (keyed state)
+
+A job of its own: what goes wrong with a rule must not keep anybody from hearing of a silent device.
+The sink is at-least-once: an event that is repeated after a failure carries the same id. Messages
+that cannot be decoded are told by who reads them too: windows by the loader, controls by
+`offline_job`.
+"""
+
+from dataclasses import dataclass
+
+from pyflink.common import Types
+from pyflink.datastream import DataStream
+from pyflink.table import StatementSet, StreamTableEnvironment
+
+from jobs.environment import hold_blocks, pinned_insert, table_environment
+from jobs.offline_settings import offline_policy
+from jobs.result_rows import result_schema, result_type
+from jobs.settings import Settings
+from jobs.telemetry_source import containers, create_raw_source
+from jobs.topic_admin import topic_partition_counts
+from schemas.registry import SchemaRegistry
+from schemas.topics import Topic, topic_name
+from sinks.result_topics_table import create_result_topics, insert_sql
+from udfs.decode_function import BlockUse
+from udfs.rules_operator import ApplyRules
+from udfs.rules_shard import RulesPolicy
+from udfs.split_operator import SpreadContainer, element_type, is_for_shards, split_container
+
+JOB_NAME = "fleetpulse-rules"
+
+
+@dataclass(frozen=True)
+class RulesTopics:
+    """What the job must know of its topics.
+
+    Args:
+        alerts: name on the broker.
+        alerts_schema_id: of AlertEvent.
+        windows_partition_count: all are waited for.
+    """
+
+    alerts: str
+    alerts_schema_id: int
+    windows_partition_count: int
+
+
+def submit(settings: Settings, restore_path: str | None = None) -> str:
+    """Build the job, submit it to the cluster and return its id."""
+    tables = table_environment(settings, JOB_NAME, restore_path)
+    result = build(tables, settings, _topics(settings)).execute()
+    return str(result.get_job_client().get_job_id())
+
+
+def _topics(settings: Settings) -> RulesTopics:
+    prefix = settings.kafka.topic_prefix
+    registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
+    return RulesTopics(
+        alerts=topic_name(Topic.ALERTS, prefix),
+        alerts_schema_id=registry.register(Topic.ALERTS, prefix),
+        windows_partition_count=topic_partition_counts(settings.kafka)[
+            topic_name(Topic.WINDOWS, prefix)
+        ],
+    )
+
+
+def build(tables: StreamTableEnvironment, settings: Settings, topics: RulesTopics) -> StatementSet:
+    """Build the job without submitting it."""
+    windows = _blocks(tables, settings, Topic.WINDOWS, BlockUse.WINDOWS)
+    control = _blocks(tables, settings, Topic.CONTROL, BlockUse.CONTROLS)
+    deltas = windows.flat_map(split_container, output_type=element_type()).uid("split-windows")
+    spread = SpreadContainer(settings.flink.shard_count)
+    controls = control.flat_map(spread, output_type=element_type()).uid("split-controls")
+    apply = ApplyRules(_policy(settings, topics), topics.alerts, topics.alerts_schema_id)
+    rows = (
+        controls.filter(is_for_shards)
+        .union(deltas)
+        .key_by(lambda element: element[0], key_type=Types.INT())
+        .process(apply, output_type=result_type())
+        .uid("apply-rules")
+        .name("apply rules")
+    )
+    tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
+    create_result_topics(tables, settings.kafka.bootstrap_servers, [topics.alerts])
+    hold_blocks([windows, control], settings.flink.block_max_age_ms)
+    return pinned_insert(tables, insert_sql("results"), "write-results")
+
+
+def _policy(settings: Settings, topics: RulesTopics) -> RulesPolicy:
+    routes = offline_policy(settings.offline)
+    # Windows are seen when a checkpoint has committed them: so far behind is no backlog.
+    lag_after_ms = routes.lag_after_ms + settings.flink.checkpoint_interval_ms
+    return RulesPolicy(
+        routes=routes,
+        partition_count=topics.windows_partition_count,
+        lag_after_ms=lag_after_ms if settings.kafka.clock == "log" else None,
+    )
+
+
+def _blocks(
+    tables: StreamTableEnvironment, settings: Settings, topic: Topic, use: BlockUse
+) -> DataStream:
+    source = create_raw_source(tables, settings, topic, JOB_NAME)
+    return containers(tables, settings, source, use)

@@ -1,0 +1,77 @@
+"""How a shard of rules is kept: a whole from time to time, and every block since.
+
+    whole ── block ── block ── block ──> as it stands        whole ── block ──> ...
+             (as many bytes as the whole, or BLOCKS_MAX_COUNT: then a new whole is written)
+
+Windows of half an hour are megabytes a shard: too much to write with each block, of which there are
+several a second. A block is little, and applying it again gives the same state, as the step is a
+function of its arguments. So what is written is at most twice what is read.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from udfs.frame_bytes import unpack_frames
+from udfs.rules_shard import RulesBlock, RulesPolicy, RulesShard, on_rules_block
+
+BLOCKS_MAX_COUNT = 64
+"""A restored shard applies so many at most: half a second."""
+SPREAD_COUNT = 32
+"""All shards get each block: without a spread all would write their wholes at once."""
+_NOW = struct.Struct("<q")
+
+
+def entry_of(payload: bytes, now_ms: int) -> bytes:
+    """Return a block as it is kept: the wall clock at which it came, and its frames."""
+    return _NOW.pack(now_ms) + payload
+
+
+@dataclass
+class JournaledShard:
+    """A shard at work, and how much was written since its last whole.
+
+    Args:
+        number: of the shard.
+        shard: as it stands.
+        whole_size_bytes: of the last whole.
+        block_count: since then.
+        size_bytes: of those blocks.
+    """
+
+    number: int
+    shard: RulesShard
+    whole_size_bytes: int = 0
+    block_count: int = 0
+    size_bytes: int = 0
+
+    @classmethod
+    def restored(
+        cls, number: int, whole: bytes | None, entries: Sequence[bytes], policy: RulesPolicy
+    ) -> "JournaledShard":
+        """Return a shard from what was kept; the events of its blocks were sent before."""
+        shard = RulesShard() if whole is None else RulesShard.from_bytes(whole)
+        kept = cls(number, shard, 0 if whole is None else len(whole))
+        for entry in entries:
+            kept.apply(entry, policy)
+        return kept
+
+    def apply(self, entry: bytes, policy: RulesPolicy) -> list[dict[str, object]]:
+        """Apply one block and return the events that leave."""
+        (now_ms,) = _NOW.unpack_from(entry)
+        block = RulesBlock(**unpack_frames(entry[_NOW.size :]))
+        self.block_count += 1
+        self.size_bytes += len(entry)
+        return on_rules_block(self.shard, block, now_ms, policy)
+
+    @property
+    def is_whole_due(self) -> bool:
+        """Return whether the next writing is a whole."""
+        limit = BLOCKS_MAX_COUNT - self.number % SPREAD_COUNT
+        return self.block_count >= limit or self.size_bytes > self.whole_size_bytes
+
+    def whole(self) -> bytes:
+        """Return the shard as bytes, from which the next blocks count."""
+        packed = self.shard.to_bytes()
+        self.whole_size_bytes, self.block_count, self.size_bytes = len(packed), 0, 0
+        return packed

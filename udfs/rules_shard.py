@@ -1,0 +1,137 @@
+"""One shard of the rules job: rows and marks of `windows`, and control events in, alert events out.
+
+    marks ──> time of each row, clock of the shard ──┐
+    rows ────────────────────────────────────────────┼──> threshold rules ──> held while it lags ──>
+    controls ──> changes of rules ───────────────────┘
+
+All but the holding is a function of the logs alone: of `windows`, and of `control` as far as it was
+read when the clock of the shard passed it.
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from schemas.control_records import no_controls
+from udfs.alerts import AlertRecord
+from udfs.frame_bytes import join_bodies, split_bodies
+from udfs.held_events import HeldEvents
+from udfs.offline_policy import OfflinePolicy
+from udfs.partition_clocks import UNKNOWN_MS
+from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
+from udfs.threshold_book import rule_changes
+from udfs.threshold_bytes import shard_from_bytes, shard_to_bytes
+from udfs.threshold_policy import ThresholdPolicy
+from udfs.threshold_rows import ROW_SCHEMA
+from udfs.threshold_rules import on_windows
+from udfs.threshold_state import ThresholdShard
+from udfs.window_blocks import PLACED_SCHEMA
+from udfs.window_clocks import MARK_SCHEMA, WindowClocks
+
+LAYOUT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RulesPolicy:
+    """How a shard judges, and what it must know of its surroundings.
+
+    Args:
+        thresholds: of judgement.
+        routes: channels of severities.
+        partition_count: of `windows`: all are waited for.
+        lag_after_ms: an input that is further behind is a backlog; None for logs of the past.
+    """
+
+    thresholds: ThresholdPolicy = field(default_factory=ThresholdPolicy)
+    routes: OfflinePolicy = field(default_factory=OfflinePolicy)
+    partition_count: int = 1
+    lag_after_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class RulesBlock:
+    """What one block has for a shard: of windows, or of control events.
+
+    Args:
+        rows: `PLACED_SCHEMA`, in offset order within a partition.
+        marks: `MARK_SCHEMA`, in offset order within a partition.
+        controls: `schemas.control_records.CONTROL_SCHEMA`.
+    """
+
+    rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PLACED_SCHEMA))
+    marks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MARK_SCHEMA))
+    controls: pl.DataFrame = field(default_factory=no_controls)
+
+
+@dataclass
+class RulesShard:
+    """The state of one shard; a step changes it in place.
+
+    Args:
+        thresholds: windows, rules and what they told.
+        clocks: of the partitions of `windows`.
+        held: events that wait for the end of a backlog.
+        timeless_count: rows that stood before the first marks of their partition.
+    """
+
+    thresholds: ThresholdShard = field(default_factory=ThresholdShard)
+    clocks: WindowClocks = field(default_factory=WindowClocks)
+    held: HeldEvents = field(default_factory=HeldEvents)
+    timeless_count: int = 0
+
+    def to_bytes(self) -> bytes:
+        """Write the shard."""
+        meta = {
+            "clocks": self.clocks.to_values(),
+            "held": self.held.to_values(),
+            "timeless_count": self.timeless_count,
+        }
+        rest = pack_state(LAYOUT_VERSION, {}, meta)
+        return join_bodies({"rest": rest, "thresholds": shard_to_bytes(self.thresholds)})
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "RulesShard":
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            StateLayoutError: the bytes are of no version that is known.
+        """
+        bodies = {name: bytes(body) for name, body in split_bodies(packed).items()}
+        stored = unpack_state(bodies["rest"])
+        if stored.version != LAYOUT_VERSION:
+            raise StateLayoutError(f"state of rules of version {stored.version}")
+        return cls(
+            shard_from_bytes(bodies["thresholds"]),
+            WindowClocks.from_values(stored.meta["clocks"]),
+            HeldEvents.from_values(stored.meta["held"]),
+            stored.meta["timeless_count"],
+        )
+
+
+def on_rules_block(
+    shard: RulesShard, block: RulesBlock, now_ms: int, policy: RulesPolicy
+) -> list[AlertRecord]:
+    """Apply one block to a shard and return the events that leave.
+
+    Args:
+        shard: it is changed in place.
+        block: of rows and marks, or of controls.
+        now_ms: wall clock; it decides when events leave and whom they notify, and nothing else.
+        policy: how to judge.
+    """
+    rows = _with_times(shard, block)
+    clock_ms = max(shard.thresholds.clock_ms, shard.clocks.clock_ms(policy.partition_count))
+    changes = rule_changes(block.controls)
+    step = on_windows(shard.thresholds, rows, changes, clock_ms, policy.thresholds, policy.routes)
+    return shard.held.pass_on(step.events, clock_ms, now_ms, policy.lag_after_ms)
+
+
+def _with_times(shard: RulesShard, block: RulesBlock) -> pl.DataFrame:
+    """Return the rows with the time at which they stand; those without one are counted."""
+    times = shard.clocks.times_of(
+        block.marks, block.rows["partition"].to_numpy(), block.rows["offset"].to_numpy()
+    )
+    is_known = times != UNKNOWN_MS
+    shard.timeless_count += int((~is_known).sum())
+    timed = block.rows.with_columns(pl.Series("append_time_ms", times, pl.Int64))
+    return timed.filter(pl.Series(is_known)).select(*ROW_SCHEMA)

@@ -1,0 +1,92 @@
+"""From a block of raw WindowDeltas messages to what each shard of the rules gets of it."""
+
+import numpy as np
+import polars as pl
+
+from schemas.codec import SchemaOfId, decode_messages
+from schemas.topics import Topic
+from udfs.clock_marks import mark_of
+from udfs.frame_bytes import pack_frames
+from udfs.shards import Section, SectionKind, device_hashes, shard_of
+from udfs.telemetry_blocks import RawBlock
+from udfs.threshold_rows import ROW_SCHEMA, SUBJECT_MARKS, delta_rows
+from udfs.window_clocks import MARK_SCHEMA
+from udfs.windows import Scope
+
+PLACED_SCHEMA = {
+    **{name: kind for name, kind in ROW_SCHEMA.items() if name != "append_time_ms"},
+    "partition": pl.Int32,
+}
+"""Rows of a section: `ROW_SCHEMA` with the partition, from which each shard learns the time."""
+
+
+def window_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) -> list[Section]:
+    """Return to every shard the rows of its subjects, and all marks.
+
+    Messages that cannot be decoded are left out: the loader, which reads them too, reports them.
+
+    Raises:
+        Unavailable: the schema registry does not answer.
+    """
+    deltas = decode_messages(Topic.WINDOWS, raw.values, schema_of_id).items
+    marks = _marks(raw)
+    parts = _rows_of_shards(raw, deltas, shard_count) if len(deltas) else {}
+    none = pl.DataFrame(schema=PLACED_SCHEMA)
+    return [
+        Section(
+            SectionKind.WINDOWS,
+            shard,
+            pack_frames({"rows": parts.get((shard,), none), "marks": marks}),
+        )
+        for shard in range(shard_count)
+    ]
+
+
+def _marks(raw: RawBlock) -> pl.DataFrame:
+    rows = [
+        (int(raw.partitions[row]), int(raw.offsets[row]), source, mark.source_count, clock_ms)
+        for row, headers in sorted(raw.headers.items())
+        if (mark := mark_of(headers)) is not None
+        for source, clock_ms in mark.clocks.items()
+    ]
+    return pl.DataFrame(rows, schema=MARK_SCHEMA, orient="row")
+
+
+def _rows_of_shards(
+    raw: RawBlock, deltas: pl.DataFrame, shard_count: int
+) -> dict[tuple[object, ...], pl.DataFrame]:
+    deltas = deltas.filter(_is_sound())
+    message = deltas["row"].to_numpy()
+    rows = delta_rows(
+        deltas.with_columns(
+            append_time_ms=pl.lit(0, pl.Int64),
+            offset=pl.Series(raw.offsets[message], dtype=pl.Int64),
+        )
+    ).drop("append_time_ms")
+    partition = pl.Series("partition", raw.partitions[message], pl.Int32)
+    shards = _shards(rows, shard_count)
+    return rows.with_columns(partition, shard=shards).partition_by(
+        "shard", as_dict=True, include_key=False
+    )
+
+
+def _is_sound() -> pl.Expr:
+    """Say which rows a rule may look at: the schema alone allows some that nobody can read."""
+    histogram = pl.col("histogram").struct
+    is_even = histogram.field("bins").list.len() == histogram.field("counts").list.len()
+    is_of_device = pl.col("scope") == Scope.DEVICE.value
+    has_subject = pl.col("device_id").is_not_null() == is_of_device
+    return pl.col("scope").is_in(list(SUBJECT_MARKS)) & is_even & has_subject
+
+
+def _shards(rows: pl.DataFrame, shard_count: int) -> pl.Series:
+    """Return the shard of each row's subject; a device has as many rows as metrics."""
+    name = pl.coalesce("device_id", "deployment_group").alias("name")
+    subjects = rows.select("tenant_id", name)
+    known = subjects.unique()
+    hashes = device_hashes(known["tenant_id"].to_list(), known["name"].to_list())
+    shards = pl.Series("shard", shard_of(np.asarray(hashes), shard_count), pl.Int32)
+    found = subjects.join(
+        known.with_columns(shards), on=["tenant_id", "name"], how="left", maintain_order="left"
+    )
+    return found["shard"]
