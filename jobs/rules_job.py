@@ -84,7 +84,9 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: RulesTopic
         .name("apply rules")
     )
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
-    create_result_topics(tables, settings.kafka.bootstrap_servers, [topics.alerts])
+    # The connector lets rows name their topic only where there are several; no row names this one.
+    unused = topic_name(Topic.DEAD_LETTERS, settings.kafka.topic_prefix)
+    create_result_topics(tables, settings.kafka.bootstrap_servers, [topics.alerts, unused])
     hold_blocks([windows, control], settings.flink.block_max_age_ms)
     return pinned_insert(tables, insert_sql("results"), "write-results")
 

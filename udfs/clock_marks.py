@@ -8,11 +8,11 @@ is down or behind, this time stands still, so nobody takes what was not summed y
 travel in the transaction of the windows before them, to every partition.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import orjson
 import polars as pl
 
 from schemas.dead_letter import Headers
@@ -39,10 +39,10 @@ class Mark:
         """Return the headers of a message that says it.
 
         >>> Mark({0: 7}, 2).headers()
-        (('fleetpulse.clocks', b'{"of":2,"clocks":{"0":7}}'),)
+        (('fleetpulse.clocks', b'{"of": 2, "clocks": {"0": 7}}'),)
         """
         said = {"of": self.source_count, "clocks": dict(self.clocks)}
-        return ((MARK_HEADER, orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)),)
+        return ((MARK_HEADER, json.dumps(said).encode()),)
 
 
 def mark_of(headers: Headers) -> Mark | None:
@@ -53,7 +53,7 @@ def mark_of(headers: Headers) -> Mark | None:
     """
     for name, content in headers:
         if name == MARK_HEADER:
-            said = orjson.loads(content)
+            said = json.loads(content)
             clocks = {int(partition): at_ms for partition, at_ms in said["clocks"].items()}
             return Mark(clocks, said["of"])
     return None
