@@ -127,7 +127,7 @@ def rule(
 ) -> None:
     """Set rules about silence or thresholds; all of a file are checked before the first is sent.
 
-    They are kept and listed; no job of this release acts on them yet.
+    A rule with a metric is judged on windows that begin 2 min after it was sent, or later.
 
     A rule takes the place of the one with its tenant and rule_id; "enabled": false switches it off.
 
