@@ -100,6 +100,7 @@ def _topics(settings: Settings) -> AggregateTopics:
         accounts_schema_id=registry.register(Topic.ACCOUNTS, prefix),
         dead_letters=topic_name(Topic.DEAD_LETTERS, prefix),
         windows_partition_count=partition_counts[topic_name(Topic.WINDOWS, prefix)],
+        telemetry=topic_name(Topic.TELEMETRY, prefix),
         telemetry_partition_count=partition_counts[topic_name(Topic.TELEMETRY, prefix)],
     )
 

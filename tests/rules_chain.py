@@ -56,7 +56,7 @@ class Aggregate:
         """
         topics = AggregateTopics(
             "aggregate", "windows", SCHEMA_ID, "accounts", SCHEMA_ID, "dead-letters",
-            self.windows_count, self.telemetry_count,
+            self.windows_count, telemetry_partition_count=self.telemetry_count,
         )  # fmt: skip
         ends = [0] * self.windows_count
         written = []

@@ -33,7 +33,9 @@ class AggregateTopics:
     Args:
         component: name of the job, for the dead letters.
         windows_partition_count: each gets its marks.
-        telemetry_partition_count: of the shared topic, the one that is ticked.
+        telemetry: the shared topic. Tenants' own do not count: one that goes away, or that nobody
+            reads for a while, must not stop the time of all.
+        telemetry_partition_count: of the shared topic.
     """
 
     component: str
@@ -43,6 +45,7 @@ class AggregateTopics:
     accounts_schema_id: int
     dead_letters: str
     windows_partition_count: int = 1
+    telemetry: str = Topic.TELEMETRY.value
     telemetry_partition_count: int = 1
 
 
@@ -92,7 +95,9 @@ def _passed_on(section: Section, topics: AggregateTopics) -> tuple[list[Result],
 def _marks(sections: Sequence[Section], topics: AggregateTopics) -> Iterator[Result]:
     """Yield what says how far telemetry is summed, one message for each partition of windows."""
     accounts = [split_bodies(s.payload) for s in sections if s.kind is SectionKind.ACCOUNT]
-    clocks = tick_clocks([read_body(bodies["ticks"]) for bodies in accounts if "ticks" in bodies])
+    clocks = tick_clocks(
+        [read_body(bodies["ticks"]) for bodies in accounts if "ticks" in bodies], topics.telemetry
+    )
     if not clocks:
         return
     headers = Mark(clocks, topics.telemetry_partition_count).headers()

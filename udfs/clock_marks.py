@@ -59,15 +59,17 @@ def mark_of(headers: Headers) -> Mark | None:
     return None
 
 
-def tick_clocks(ticks: Sequence[pl.DataFrame]) -> dict[int, int]:
-    """Return the last tick of each partition.
+def tick_clocks(ticks: Sequence[pl.DataFrame], topic: str) -> dict[int, int]:
+    """Return the last tick of each partition of a topic.
 
     Args:
-        ticks: columns partition, clock_ms.
+        ticks: columns topic, partition, clock_ms.
+        topic: others are left out.
     """
     clocks: dict[int, int] = {}
-    for partition, clock_ms in (row for frame in ticks for row in frame.iter_rows()):
-        clocks[partition] = max(clock_ms, clocks.get(partition, clock_ms))
+    for name, partition, clock_ms in (row for frame in ticks for row in frame.iter_rows()):
+        if name == topic:
+            clocks[partition] = max(clock_ms, clocks.get(partition, clock_ms))
     return clocks
 
 

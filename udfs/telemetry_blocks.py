@@ -148,7 +148,7 @@ def account_section(raw: RawBlock, decoded: DecodedBlock) -> Section:
 
     Frames: `read` as `udfs.accounts.read_counts` returns it, `judged` with the columns of
     `udfs.reject_limit.JUDGED_SCHEMA`, and, if there are any, `ticks` of the clock with the last of
-    each partition: partition, clock_ms.
+    each partition: topic, partition, clock_ms.
     """
     ticks = decoded.messages.filter(pl.col("tenant_id") == CLOCK_TENANT_ID)["row"].to_numpy()
     is_tick = np.zeros(len(raw.values), np.bool_)
@@ -170,15 +170,19 @@ def account_section(raw: RawBlock, decoded: DecodedBlock) -> Section:
     judged = messages.filter(~pl.col("is_tick")).drop("is_tick", "point_count")
     frames = {"read": read, "judged": judged}
     if len(ticks) > 0:
-        frames["ticks"] = _last_ticks(raw.partitions[ticks], raw.append_time_ms[ticks])
+        frames["ticks"] = _last_ticks(raw, ticks)
     return Section(SectionKind.ACCOUNT, NO_SHARD, pack_frames(frames))
 
 
-def _last_ticks(
-    partitions: npt.NDArray[np.int32], append_time_ms: npt.NDArray[np.int64]
-) -> pl.DataFrame:
-    ticks = pl.DataFrame({"partition": partitions, "clock_ms": append_time_ms})
-    return ticks.group_by("partition", maintain_order=True).max()
+def _last_ticks(raw: RawBlock, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
+    ticks = pl.DataFrame(
+        {
+            "topic": [raw.topics[row] for row in rows],
+            "partition": raw.partitions[rows],
+            "clock_ms": raw.append_time_ms[rows],
+        }
+    )
+    return ticks.group_by("topic", "partition", maintain_order=True).max()
 
 
 def located(raw: RawBlock, messages: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.clock_marks import Mark, key_partition, mark_of, murmur2, partition_keys
+from udfs.clock_marks import (
+    Mark,
+    key_partition,
+    mark_of,
+    murmur2,
+    partition_keys,
+    tick_clocks,
+)
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.window_clocks import MARK_SCHEMA, WindowClocks
 
@@ -68,6 +75,13 @@ def test_what_has_no_header_of_a_mark_is_none() -> None:
     assert mark_of((("other", b"x"),)) is None
     mark = Mark({3: 9}, 4)
     assert mark_of((("other", b"x"), *mark.headers())) == mark
+
+
+def test_ticks_of_a_tenant_s_own_topic_do_not_count() -> None:
+    rows = [("telemetry", 0, 5), ("telemetry.acme", 0, 900), ("telemetry", 1, 7)]
+    names = {"topic": pl.String, "partition": pl.Int32, "clock_ms": pl.Int64}
+    frames = [pl.DataFrame(rows, schema=names, orient="row")]
+    assert tick_clocks([*frames, *frames], "telemetry") == {0: 5, 1: 7}
 
 
 @pytest.mark.parametrize("partition_count", [1, 2, 3, 8, 64])
