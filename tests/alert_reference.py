@@ -2,13 +2,14 @@
 
 It shares no code with the liveness logic: plain loops, no blocks, no shards, no state. It covers
 devices that stay on their partition, the ladder, blind time, the registry and the tenant's
-emergency, and rules about silence. Times are UTC ms.
+emergency, rules about silence, and flapping. Times are UTC ms.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.backtest_log import LogLine
+from tests.alert_reference_flaps import with_flapping
 from tests.alert_reference_fold import PATIENCE_MS, Fact, Fold, leaves_ms
 from tests.alert_reference_turns import clocks_and_gaps, turns
 from tests.rule_reference import CRITICAL_MS, WARNING_MS, Labels, rule_lines, thresholds
@@ -40,6 +41,8 @@ class Device:
     is_gone: bool = False
     heard: set[tuple[str, int]] = field(default_factory=set)
     facts: list[Fact] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    hides: list[tuple[int, bool]] = field(default_factory=list)
 
     def counts(self) -> tuple[bool, bool]:
         """Return whether it is in N and in M."""
@@ -129,11 +132,13 @@ class Device:
             self.is_gone, self.is_registered, self.is_hidden = True, False, False
             self.after_ms, self.claimed, self.said = (WARNING_MS, CRITICAL_MS), {}, {}
             self.heard.clear()
+            self.gone.append(time_ms)
+            self.hides.append((time_ms, False))
             if stage > 0:
                 more = {"start": last_ms, "ends": time_ms, "stage": stage, "excused": excused}
                 self.tell("removed", time_ms, before, **more, escalated=self.escalated_ms)
             elif self.counts() != before:
-                self.tell("counted", time_ms, before)
+                self.tell("counted", time_ms, before, is_death=True)
             self.used_count = 0
             return
         is_hidden = record["status"] == "maintenance"
@@ -149,6 +154,7 @@ class Device:
         if self.is_hidden and not is_hidden and self.stage == 0 and self.seen_ms is not None:
             self.excused_ms = max(self.excused_ms, heard_ms - self.seen_ms)
         self.is_hidden = is_hidden
+        self.hides.append((time_ms, is_hidden))
         self.interval_ms = record["report_interval_s"] * 1000
         if self.counts() != before:
             self.tell("counted", time_ms, before)
@@ -211,8 +217,9 @@ def _history(
             if device.seen_ms == time_ms:
                 device.claimed = {"deployment_group": atom.get("deployment_group") or ""}
                 device.follow(thresholds(rules, device.labels(), time_ms), time_ms, time_ms)
-    device.fire_below(clocks[device.partition] + 1)
-    return device.facts
+    clock_ms = clocks[device.partition]
+    device.fire_below(clock_ms + 1)
+    return with_flapping(device.facts, device.gone, device.hides, (gaps, clock_ms))
 
 
 def comparable(event: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,10 @@ class Fold:
         self.away: set[int] = set()
         self.emergency: int | None = None
         self.clear_ms: int | None = None
+        self.begun: tuple[int, str] | None = None
         self.told: dict[str, list[str]] = {}
+        self.finals: dict[str, int] = {}
+        self.flaps: dict[str, bool] = {}
         self.out: list[dict[str, Any]] = []
 
     def events(self, facts: list[Fact], end_ms: int) -> list[dict[str, Any]]:
@@ -44,6 +47,9 @@ class Fold:
         if fact["kind"] == "stranger":
             self._emit("unregistered-device", fact["device"], fact["time"], 1, fact["time"], "info")
             return
+        if fact["kind"] in ("flapping", "calm"):
+            self._flap(fact)
+            return
         home = self.homes.setdefault(fact["partition"], [0, 0])  # of a turn: nobody's
         if fact["kind"] == "turn":
             self.away = (self.away | fact["away"]) - fact["back"]
@@ -60,6 +66,7 @@ class Fold:
             is_rise = is_rise and fact["partition"] not in self.away
             if is_rise and self.monitored >= 2 and self.offline >= need:
                 self.emergency = fact["time"]
+                self.begun = fact["time"], fact["device"]
                 self._fleet(1, fact["time"], "firing", None)
                 self._clear(fact["time"], need)
             return
@@ -92,6 +99,17 @@ class Fold:
             }
         )
 
+    def _flap(self, fact: Fact) -> None:
+        device, time_ms, is_over = fact["device"], fact["time"], fact["kind"] == "calm"
+        if is_over:
+            notify = self.flaps.pop(device)
+        else:
+            notify = self.emergency is None or self.begun == (time_ms, device)
+            self.flaps[device] = notify
+        more = {"notify": notify, "reason": fact["reason"]} if is_over else {"notify": notify}
+        status = "resolved" if is_over else "firing"
+        self._emit("flapping", device, fact["since"], 1 + is_over, time_ms, status, **more)
+
     def _device(self, fact: Fact) -> None:
         is_end = fact["kind"] in ("resolved", "removed", "rule_changed")
         stage = fact.get("stage") or {"warning": 1, "critical": 2}[fact["kind"]]
@@ -99,13 +117,21 @@ class Fold:
         subject = fact["device"]
         if is_end:
             told = self.told.pop(subject, [])
-            seq, notify = stage + 1, bool(told)
-            channels = told or (["email"] if stage == 1 else ["email", "sms", "slack"])
+            seq, notify = stage + 1 + self.finals.get(subject, 0), bool(told)
+            if fact["kind"] != "rule_changed":
+                self.finals.pop(subject, None)
+            channels = list(dict.fromkeys(told)) or (
+                ["email"] if stage == 1 else ["email", "sms", "slack"]
+            )
         else:
-            seq, notify = stage, self.emergency is None and not fact["hidden"]
+            is_final = fact["kind"] == "final"
+            seq = stage + is_final + self.finals.get(subject, 0)
+            self.finals[subject] = is_final + self.finals.get(subject, 0)
+            notify = self.emergency is None and not fact["hidden"] and not fact.get("flapping")
             if notify:
                 self.told[subject] = self.told.get(subject, []) + channels
         reasons = {"removed": "decommissioned", "rule_changed": "rule_changed"}
+        reasons["final"] = "flapping_ended"
         self._emit(
             "device-offline",
             subject,
@@ -116,7 +142,7 @@ class Fold:
             notify=notify,
             channels=channels,
             starts_at=fact["starts"],
-            blind_seconds=fact["excused"] / 1000,
+            **({} if fact["kind"] == "final" else {"blind_seconds": fact["excused"] / 1000}),
             severity={1: "warning", 2: "critical"}[stage],
             reason=reasons.get(fact["kind"]),
         )

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from schemas.severity import Severity
 from udfs.device_columns import Stage
 from udfs.offline_policy import OfflinePolicy
-from udfs.transitions import ENDS, Kind
+from udfs.transitions import ENDS, OPEN_KINDS, Kind
 
 NAMESPACE = uuid5(NAMESPACE_URL, "fleetpulse").bytes
 DEDUP_KEY_MAX_CHARACTERS = 255
@@ -37,6 +37,7 @@ class Rule(StrEnum):
     MONITOR_GAP = "monitor-gap"
     UNREGISTERED_DEVICE = "unregistered-device"
     COMMISSIONING_OVERDUE = "commissioning-overdue"
+    FLAPPING = "flapping"
     THRESHOLD = "threshold"
     MONITOR_LAGGING = "monitor-lagging"
     WATCHDOG = "watchdog"
@@ -186,7 +187,7 @@ def device_record(row: Transition, notice: Notice, *, is_acked: bool = False) ->
     )
     end_ms = row["ends_ms"] if has_ended else row["time_ms"]
     silence_s = (end_ms - row["start_ms"]) / 1000
-    has_stood = has_ended or row["kind"] == Kind.MUTE_ENDED
+    has_stood = has_ended or row["kind"] in OPEN_KINDS
     is_escalated = severity is Severity.CRITICAL
     previous = severity if has_stood else Severity.WARNING if is_escalated else None
     return alert_record(
@@ -202,7 +203,7 @@ def device_record(row: Transition, notice: Notice, *, is_acked: bool = False) ->
         reason=row["reason"],
         acked=is_acked,
         blind_seconds=row["blind_ms"] / 1000,
-        labels=_labels(row, Rule.DEVICE_OFFLINE),
+        labels=device_labels(row, Rule.DEVICE_OFFLINE),
         summary=_device_summary(row, silence_s),
     )
 
@@ -218,7 +219,7 @@ def info_record(row: Transition) -> AlertRecord:
         head,
         Notice(is_told=False, channels=()),
         last_seen=row["last_seen_ms"],
-        labels=_labels(row, rule),
+        labels=device_labels(row, rule),
         summary=f"Device {row['device_id']} of {row['tenant_id']} {said}.",
     )
 
@@ -247,7 +248,8 @@ def partition_record(row: Transition, policy: OfflinePolicy) -> AlertRecord:
     )
 
 
-def _labels(row: Transition, rule: Rule) -> dict[str, str]:
+def device_labels(row: Transition, rule: Rule) -> dict[str, str]:
+    """Return the labels of a device's event."""
     return {
         "tenant": row["tenant_id"],
         "group": row["deployment_group"],

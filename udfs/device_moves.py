@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from schemas.control import Maintenance
+from udfs.climb_moves import ClimbMoves
 from udfs.contact_dedup import take_duplicates
 from udfs.contact_rows import heard_in_time, heard_rows
 from udfs.contacts import Contacts
 from udfs.control_book import ControlBook, covered
 from udfs.device_columns import (
-    NOT_YET_MS,
-    DeviceColumns,
     Flag,
-    Stage,
     has_flag,
     is_monitored,
     is_open,
@@ -21,14 +19,11 @@ from udfs.device_columns import (
 )
 from udfs.device_labels import has_other_place
 from udfs.known_logs import KnownLogs
-from udfs.ladder import climb
-from udfs.offline_policy import DAY_MS, FleetKind, OfflinePolicy
+from udfs.offline_policy import DAY_MS, FleetKind
 from udfs.partition_clocks import (
-    UNKNOWN_MS,
     Bools,
     Int64s,
     Rows,
-    graces_by_partition,
     homeless_blind_ms,
 )
 from udfs.plan_moves import are_mutes_over, excuse_away
@@ -38,26 +33,15 @@ from udfs.rule_moves import (
     are_others,
     follow_claims,
     ladders_at,
-    terms_of,
     with_ladders,
 )
-from udfs.transitions import Kind, TransitionLog
+from udfs.transitions import Kind
 
 
 @dataclass
-class DeviceMoves:
-    """The working copy of a shard's devices, and what was found of them so far."""
+class DeviceMoves(ClimbMoves):
+    """What is found of a shard's devices, contact by contact and change by change."""
 
-    devices: DeviceColumns
-    partitions: Rows
-    start_ms: int | None
-    policy: OfflinePolicy
-    before_ms: Int64s
-    """Clocks by partition when the step began: nothing can take place below them any more.
-
-    The last element is the slowest: that of devices never seen.
-    """
-    log: TransitionLog = field(default_factory=TransitionLog)
     unknown_count: int = 0
     book: ControlBook = field(default_factory=ControlBook)
     logs: KnownLogs = field(default_factory=KnownLogs)
@@ -188,11 +172,13 @@ class DeviceMoves:
             told_ms: instant at which that takes place.
         """
         rows = self.devices.rows[index]
-        chosen = are_mutes_over(self.book, self.devices, index, at_ms, told_ms) & is_open(rows)
+        is_over = are_mutes_over(self.book, self.devices, index, at_ms, told_ms)
+        chosen = is_over & is_open(rows)
         after = rows.copy()
         after["extra_seq"] += chosen & (rows["extra_seq"] < EXTRA_SEQ_MAX)
         change = rows[chosen], after[chosen]
         self.log.add(Kind.MUTE_ENDED, index[chosen], change, told_ms[chosen])
+        self.log.tell_unmuted(index[is_over], rows[is_over], told_ms[is_over])
         self.devices.rows[index] = after
 
     def say_goodbye(self, index: Int64s, at_ms: Int64s) -> None:
@@ -228,63 +214,6 @@ class DeviceMoves:
         if has_other.any():
             has_other[has_other] = has_other_place(self.devices, rows[has_other], after[has_other])
         return has_other
-
-    def climb(
-        self,
-        index: Int64s,
-        rows: Rows,
-        limit_ms: Int64s,
-        floor_ms: Int64s | None,
-        *,
-        is_dated_now: bool = False,
-    ) -> None:
-        """Move devices up the ladder below `limit_ms`.
-
-        Args:
-            index: row numbers of the devices.
-            rows: DEVICE_ROW of each, changed in place.
-            limit_ms: instants below it are settled.
-            floor_ms: nothing takes place before it; None where nothing can.
-            is_dated_now: whether what begins does not begin before the floor either.
-        """
-        before = rows.copy()
-        grace_ms = graces_by_partition(self.partitions)[rows["partition"]]
-        terms = terms_of(self.devices, rows, self.policy)
-        rungs = climb(rows, terms, grace_ms, limit_ms, self.policy)
-        if not rungs.is_warned.any() and not rungs.is_escalated.any():
-            return
-        floor = np.full(len(rows), UNKNOWN_MS) if floor_ms is None else floor_ms
-        if is_dated_now:
-            rungs.date(rows, floor)
-        warned = rows.copy()
-        is_warning = rungs.is_warned | rungs.is_escalated
-        warned["stage"] = np.where(is_warning, Stage.WARNING, warned["stage"])
-        for kind, chosen, change, instant in (
-            (Kind.WARNING, rungs.is_warned, (before, warned), "starts_ms"),
-            (Kind.CRITICAL, rungs.is_escalated, (warned, rows), "escalated_ms"),
-        ):
-            time_ms = np.maximum(rows[instant], floor)[chosen]
-            self.log.add(kind, index[chosen], (change[0][chosen], change[1][chosen]), time_ms)
-
-    def climb_up_to(self, index: Int64s, time_ms: Int64s) -> None:
-        """Move some devices up the ladder below an instant."""
-        rows = self.devices.rows[index]
-        self.climb(index, rows, time_ms, None)
-        self.devices.rows[index] = rows
-
-    def climb_where_due(self, limit_ms: Int64s) -> None:
-        """Move every device up the ladder below its partition's limit."""
-        rows = self.devices.rows
-        limit = limit_ms[rows["partition"]]
-        may_climb = (rows["stage"] != Stage.CRITICAL) & (rows["last_seen_ms"] != NOT_YET_MS)
-        warning_after_ms, _ = self.devices.ladders.after_ms(rows["ladder"], self.policy)
-        may_climb &= rows["last_seen_ms"] + warning_after_ms < limit
-        index = np.flatnonzero(may_climb)
-        if len(index):
-            chosen = rows[index]
-            floor_ms = self.before_ms[chosen["partition"]]
-            self.climb(index, chosen, limit[index], floor_ms)
-            rows[index] = chosen
 
     def tell_overdue(self, slowest: int) -> None:
         """Tell of devices that were registered a day ago and never came."""

@@ -14,14 +14,15 @@ from udfs.alerts import (
 )
 from udfs.device_status import StatusRecord, status_record
 from udfs.emergency import LAST_OF_INSTANT, Moment
+from udfs.flapping_events import flapping_record
 from udfs.fleet_keys import FleetKey, changes_of
 from udfs.hearing import Hearing
 from udfs.hushes import Hushes
 from udfs.inhibition import Inhibition
-from udfs.notices import device_notice
+from udfs.notices import device_notice, flapping_notice
 from udfs.offline_policy import DAY_MS, OfflinePolicy
 from udfs.stays import Stays
-from udfs.transitions import ENDS, Cause, Kind
+from udfs.transitions import ENDS, FLAPPING_KINDS, OPEN_KINDS, Cause, Kind
 from udfs.watched_fleet import WatchedFleet
 
 PARTITION_KINDS = (Kind.MET, Kind.BLIND, Kind.HEARD, Kind.GAP)
@@ -74,6 +75,10 @@ class FleetAccount:
             self._hear(row)
         elif row["kind"] in INFO_KINDS:
             self.events.append(info_record(row))
+        elif row["kind"] in FLAPPING_KINDS:
+            notice = flapping_notice(self._inhibition, self.hushes, row, self.policy)
+            self.events.append(flapping_record(row, notice))
+            self.stays.take(row)
         else:
             self._take_device(row)
 
@@ -81,7 +86,7 @@ class FleetAccount:
         if row["seq"] > 0:
             self._tell(row)
         self.stays.take(row)
-        if row["kind"] == Kind.MUTE_ENDED:
+        if row["kind"] in OPEN_KINDS:
             return
         status = None if row["kind"] == Kind.MOVED else status_record(row)
         if status is not None:

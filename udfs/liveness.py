@@ -21,6 +21,7 @@ import polars as pl
 from schemas.control_records import no_controls
 from udfs.control_book import ControlBook
 from udfs.device_columns import DeviceColumns
+from udfs.flapping import Flaps
 from udfs.known_logs import KnownLogs
 from udfs.liveness_step import ShardStep
 from udfs.offline_policy import OfflinePolicy
@@ -115,6 +116,7 @@ class LivenessShard:
         is_speaker: whether this shard tells of silent partitions and of what operators said; all
             shards see both.
         book: what operators planned.
+        flaps: which devices change too often.
     """
 
     devices: DeviceColumns
@@ -124,6 +126,7 @@ class LivenessShard:
     is_speaker: bool
     book: ControlBook = field(default_factory=ControlBook)
     logs: KnownLogs = field(default_factory=KnownLogs)
+    flaps: Flaps = field(default_factory=Flaps.empty)
 
     @classmethod
     def empty(cls, shard: int) -> "LivenessShard":
@@ -145,7 +148,7 @@ class LivenessShard:
             "rules": self.book.rules.to_values(),
             "logs": self.logs.to_values(),
         }
-        return pack_state(STATE_VERSION, frames, meta)
+        return pack_state(STATE_VERSION, frames | self.flaps.to_frames(), meta)
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "LivenessShard":
@@ -169,6 +172,7 @@ class LivenessShard:
             KnownLogs.from_values(
                 state.meta.get("logs", KnownLogs.shared(len(partitions)).to_values())
             ),
+            Flaps.from_frames(state.frames),
         )
 
 
@@ -212,6 +216,7 @@ def _begun(state: LivenessShard, policy: OfflinePolicy) -> ShardStep:
         state.devices, state.partitions, state.pending, state.book, state.start_ms, policy
     )
     step.logs = state.logs
+    step.log.flaps = state.flaps.fork()
     return step
 
 
@@ -219,8 +224,10 @@ def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> St
     if not is_speaker:
         step.log.spans.clear()
     book = step.book.without_past(slowest_ms(step.partitions))
+    flaps = step.log.flaps.without_past(slowest_ms(step.partitions))
+    partitions, start_ms = step.partitions, step.start_ms
     state = LivenessShard(
-        step.devices, step.partitions, step.pending, step.start_ms, is_speaker, book, step.logs
+        step.devices, partitions, step.pending, start_ms, is_speaker, book, step.logs, flaps
     )
     transitions = step.log.to_frame(step.devices, step.logs, step.clocks_ms(), policy)
     clock_ms = low_clock_ms(step.partitions, policy.blind_after_ms)

@@ -172,6 +172,7 @@ class ShardStep(DeviceMoves):
         self.partitions["grace_until_ms"][at] = first_ms + self.policy.blind_grace_ms
         rows = self.devices.rows
         rows["excused_ms"] += unheard_ms[rows["partition"]]
+        self.log.flaps.wait(unheard_ms[rows["partition"]])
 
     def _excuse_awaited(self) -> None:
         rows = self.devices.rows

@@ -6,7 +6,8 @@ import numpy as np
 
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Bools, Rows, Stretches
-from udfs.transitions import Kind, TransitionLog
+from udfs.transition_log import TransitionLog
+from udfs.transitions import Kind
 
 Span = dict[str, int | None]
 

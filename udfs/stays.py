@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from udfs.alerts import Transition
 from udfs.device_columns import Stage
 from udfs.hushes import Subject
-from udfs.transitions import ENDS
+from udfs.transitions import ENDS, FLAPPING_KINDS, Kind
 
 STAYS_MAX_DEVICES = 10_000
 """Of more devices that move while offline, the ends are told as of where they are."""
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """A place that a device with an open episode left at an instant."""
+    """A place that a device left at an instant, with an open episode or while it flapped."""
 
     until_ms: int
     place: Place
@@ -63,9 +63,10 @@ class Stays:
 
     def take(self, row: Transition) -> None:
         """Remember or forget what a device's row says, after its event was told."""
-        if row["kind"] in ENDS:
+        has_ended = row["kind"] in (*ENDS, Kind.CALM_REMOVED) or row["stage"] == Stage.NONE
+        if has_ended and not _is_flapping(row):
             self.by_device.pop(_key(row), None)
-        elif row["stage"] != Stage.NONE and place_before(row) != place_now(row):
+        elif place_before(row) != place_now(row):
             stay = Stay(row["time_ms"], place_before(row))
             self.by_device[_key(row)] = (*self.by_device.pop(_key(row), ()), stay)
             if len(self.by_device) > STAYS_MAX_DEVICES:
@@ -104,6 +105,13 @@ class Stays:
                 for key, stays in stored.items()
             }
         )
+
+
+def _is_flapping(row: Transition) -> bool:
+    """Return whether a row's device flaps after it: that, too, is told to be over (C9)."""
+    if row["kind"] in FLAPPING_KINDS:
+        return bool(row["kind"] == Kind.FLAPPING)
+    return row["flapping_ms"] is not None and row["calm_ms"] is None
 
 
 def _key(row: Transition) -> str:

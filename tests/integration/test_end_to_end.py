@@ -39,7 +39,8 @@ from tests.oracle.alerts_oracle import (
     Tick,
     partition_logs,
 )
-from tests.oracle.fleet_oracle import alerts_of, known_until_ms
+from tests.oracle.fleet_oracle import alerts_of
+from tests.oracle.hearing_oracle import known_until_ms
 from tests.oracle.windows_oracle import LogEntry, WindowKey, WindowRow, windows_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]

@@ -75,13 +75,15 @@ class Transition(NamedTuple):
     seq: int
     """Of the episode; 0 outside of one."""
     kind: str
-    """joined, warning, critical, resolved, removed or regrouped."""
+    """joined, warning, critical, resolved, removed or regrouped; see `flapping_transitions` too."""
     partition: int
     last_seen_ms: int
     starts_at_ms: int
     blind_ms: int = 0
     deployment_group: str = ""
     site: str = ""
+    flapping_ms: int = 0
+    """Since when the device flaps, and so nobody is told; 0 when it does not."""
 
 
 class PartitionLog:

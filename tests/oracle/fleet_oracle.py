@@ -28,7 +28,9 @@ from tests.oracle.alerts_oracle import (
     device_transitions,
     partition_logs,
 )
-from tests.oracle.hearing_oracle import away_spans
+from tests.oracle.flapping_transitions import flapping_alert, with_flapping
+from tests.oracle.fleet_numbers import clear, need
+from tests.oracle.hearing_oracle import away_spans, known_until_ms
 
 Alert = dict[str, Any]
 Fleet = tuple[str, str]
@@ -54,7 +56,7 @@ def alerts_of(log: list[Entry], rules: OfflineRules | None = None) -> list[Alert
     """
     rules = rules or OfflineRules()
     partitions = partition_logs(log, rules)
-    transitions = device_transitions(log, partitions, rules)
+    transitions = with_flapping(device_transitions(log, partitions, rules), partitions)
     tenants = sorted({transition.tenant_id for transition in transitions})
     events: list[tuple[int, str, int, Alert]] = []
     for tenant_id in tenants:
@@ -63,31 +65,6 @@ def alerts_of(log: list[Entry], rules: OfflineRules | None = None) -> list[Alert
         events += [(e["time"], tenant_id, i, e) for i, e in enumerate(watch.follow(own))]
     horizon_ms = known_until_ms(partitions, rules)
     return [event for at_ms, _, _, event in sorted(events, key=_order) if at_ms <= horizon_ms]
-
-
-def known_until_ms(partitions: dict[int, PartitionLog], rules: OfflineRules) -> int:
-    """Return the clock of the slowest partition that has not fallen silent."""
-    newest_ms = max(log.clock_ms for log in partitions.values())
-    clocks = (log.clock_ms for log in partitions.values())
-    return min(clock for clock in clocks if newest_ms - clock <= rules.blind_after_ms)
-
-
-def need(monitored: int) -> int:
-    """Return how many offline devices make an emergency: a tenth, at least 3, or all of fewer.
-
-    >>> need(1000), need(1001), need(20), need(2)
-    (100, 101, 3, 2)
-    """
-    return max(min(3, monitored), -(-monitored // 10))
-
-
-def clear(monitored: int) -> int:
-    """Return how many may be offline for the emergency to end.
-
-    >>> clear(100_000), clear(5), clear(2)
-    (7999, 1, 0)
-    """
-    return max(0, need(monitored) - 1 - max(1, -(-monitored // 50)))
 
 
 @dataclass
@@ -103,6 +80,8 @@ class DeviceStage:
     silent: list[str] = field(default_factory=list)
     """Channels whose firing was suppressed."""
     suppressed_by: list[str] = field(default_factory=list)
+    flapping: list[str] = field(default_factory=list)
+    """What kept it from people that it flaps."""
 
 
 @dataclass
@@ -111,6 +90,7 @@ class Emergency:
 
     start_ms: int
     suppressed_by: list[str]
+    device_id: str  # who raised it
     calm_since_ms: int | None = None
     """Since when M is at most clear(N)."""
 
@@ -145,6 +125,9 @@ class TenantWatch:
         if transition.kind == "removed":
             del self._devices[transition.device_id]
             return
+        if transition.kind in ("flapping", "calm", "final"):
+            self._tell_flapping(self._devices[transition.device_id], transition)
+            return
         places = {
             "tenant": self._tenant_id,
             "group": transition.deployment_group,
@@ -168,7 +151,7 @@ class TenantWatch:
             if fleet not in self._emergencies and offline > offline_before and is_enough:
                 above = self._emergencies.get(("tenant", self._tenant_id))
                 causes = [self._suppressor(("tenant", self._tenant_id))] if above else []
-                self._emergencies[fleet] = Emergency(transition.at_ms, causes)
+                self._emergencies[fleet] = Emergency(transition.at_ms, causes, transition.device_id)
                 self._tell_fleet(fleet, "firing", transition.at_ms)
 
     def _fleets(self, device: DeviceStage) -> list[Fleet]:
@@ -181,17 +164,19 @@ class TenantWatch:
         is_resolved = transition.kind == "resolved"
         if transition.kind == "warning":
             device.told, device.silent, device.suppressed_by = [], [], []
-        severity = device.severity if is_resolved else transition.kind
+        is_open = transition.kind in ("resolved", "final")
+        severity = device.severity if is_open else transition.kind
         assert severity is not None
         if is_resolved:
             notify = len(device.told) > 0
-            channels = list(device.told if notify else device.silent)
+            channels = list(dict.fromkeys(device.told if notify else device.silent))
             suppressed_by = [] if notify else list(device.suppressed_by)
         else:
             firing = [fleet for fleet in self._fleets(device) if fleet in self._emergencies]
-            notify, channels, suppressed_by = not firing, CHANNELS[severity], []
+            channels, suppressed_by = CHANNELS[severity], self._flapping_ids(transition)
+            suppressed_by += [self._suppressor(fleet) for fleet in firing]
+            notify = not suppressed_by
             if not notify:
-                suppressed_by = [self._suppressor(fleet) for fleet in firing]
                 device.suppressed_by += [i for i in suppressed_by if i not in device.suppressed_by]
             (device.told if notify else device.silent).extend(channels)
         self._events.append(
@@ -209,6 +194,24 @@ class TenantWatch:
                 "counts": None,
             }
         )
+
+    def _flapping_ids(self, transition: Transition) -> list[str]:
+        subject, since_ms = f"device/{transition.device_id}", transition.flapping_ms
+        return [str(self._named("flapping", subject, since_ms, 1)["id"])] if since_ms > 0 else []
+
+    def _tell_flapping(self, device: DeviceStage, transition: Transition) -> None:
+        """Write that a device flaps, or, to whom that was told, that it does no longer."""
+        if transition.kind == "final":
+            self._tell(device, transition)
+            return
+        is_over, moment = transition.kind == "calm", (transition.at_ms, transition.device_id)
+        if not is_over:
+            firing = [fleet for fleet in self._fleets(device) if fleet in self._emergencies]
+            raised = {f: (e.start_ms, e.device_id) for f, e in self._emergencies.items()}
+            device.flapping = [self._suppressor(f) for f in firing if raised[f] != moment]
+        subject = f"device/{transition.device_id}"
+        named = self._named("flapping", subject, transition.flapping_ms, 1 + is_over)
+        self._events.append(named | flapping_alert(transition, device.flapping))
 
     def _tell_fleet(self, fleet: Fleet, status: str, at_ms: int) -> None:
         """Write the event of a whole fleet."""

@@ -33,3 +33,10 @@ def _speaks_from_ms(log: PartitionLog, at_ms: int) -> int | None:
         if start_ms < at_ms < end_ms:
             return end_ms
     return max(at_ms, log.first_ms)
+
+
+def known_until_ms(partitions: dict[int, PartitionLog], rules: OfflineRules) -> int:
+    """Return the clock of the slowest partition that has not fallen silent."""
+    newest_ms = max(log.clock_ms for log in partitions.values())
+    clocks = (log.clock_ms for log in partitions.values())
+    return min(clock for clock in clocks if newest_ms - clock <= rules.blind_after_ms)

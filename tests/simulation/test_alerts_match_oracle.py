@@ -15,7 +15,8 @@ from tests.oracle.alerts_oracle import (
     Tick,
     partition_logs,
 )
-from tests.oracle.fleet_oracle import alerts_of, known_until_ms
+from tests.oracle.fleet_oracle import alerts_of
+from tests.oracle.hearing_oracle import known_until_ms
 from tests.strategies import NOON_MS, alert_logs
 from udfs.offline_policy import OfflinePolicy
 
@@ -27,7 +28,9 @@ FIELDS = (
     "blind_seconds", "counts",
 )  # fmt: skip
 FLEET_FIELDS = ("notify", "channels", "suppressed_by", "counts")
-JUDGED_TYPES = ("fleetpulse.alert.device-offline", "fleetpulse.alert.fleet-offline")
+JUDGED_TYPES = tuple(
+    f"fleetpulse.alert.{rule}" for rule in ("device-offline", "fleet-offline", "flapping")
+)
 
 
 def line_of(entry: Entry) -> LogLine:
@@ -65,6 +68,8 @@ def judged(event: Alert) -> Alert:
         "channels": list(event["channels"]),
         "suppressed_by": list(event["suppressed_by"]),
     }
+    if event["type"].endswith(".flapping"):
+        told.pop("last_seen")  # the oracle's transitions do not tell of mere contacts
     if event["counts"] is not None:
         told["counts"] = {name: event["counts"][name] for name in ("monitored", "offline")}
     return told
@@ -79,7 +84,10 @@ def settled(events: list[Alert], log: list[Entry]) -> list[Alert]:
 def ladder_of(events: list[Alert]) -> list[Alert]:
     """Return what does not depend on the fleet: each device's transitions."""
     devices = [event for event in events if event["subject"].startswith("device/")]
-    return [{name: event[name] for name in FIELDS if name not in FLEET_FIELDS} for event in devices]
+    return [
+        {name: event[name] for name in FIELDS if name in event and name not in FLEET_FIELDS}
+        for event in devices
+    ]
 
 
 @given(

@@ -160,4 +160,4 @@ def test_a_random_log_has_something_to_tell() -> None:
         for seed in range(8)
         for event in run(random_log(seed, partition_count=2))
     }
-    assert len(kinds) == 9
+    assert len(kinds) == 11

@@ -92,6 +92,25 @@ def test_what_operators_said_is_restored_from_version_2() -> None:
     assert len(stored_fleet.hushes.acks) == 1
 
 
+def flapping_story() -> Backtest:
+    """Return a backtest cut while a device flaps, and another did in its open episode."""
+    log = AlertLog(until="14:00:00").register("a", "b")
+    log.contact("a", *every(360, "12:30:00", "14:00:00"))
+    log.contact("b", *every(360, "12:30:00", "13:00:00"))
+    backtest = Backtest(POLICY, BacktestPlan(fine_ms=None))
+    backtest.take(list(numbered_lines(log.records())))
+    return backtest
+
+
+def test_what_flaps_is_restored_and_states_without_it_have_none() -> None:
+    shard = flapping_story().shards[0]
+    restored = LivenessShard.from_bytes(shard.to_bytes())
+    assert len(shard.flaps.rows) == 2
+    assert (restored.flaps.rows == shard.flaps.rows).all()
+    for name in ("liveness_v1.bin", "liveness_v2.bin"):
+        assert len(LivenessShard.from_bytes((FIXTURES / name).read_bytes()).flaps.rows) == 0
+
+
 def test_bytes_of_a_restored_state_are_the_same_bytes() -> None:
     backtest = half_told_story()
     shard, fleet = backtest.shards[0].to_bytes(), backtest.fleet.to_bytes()
