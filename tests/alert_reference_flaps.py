@@ -46,7 +46,7 @@ def _of_life(
     heard: tuple[list[tuple[int, int]], int],
 ) -> list[Fact]:
     blind, clock_ms = heard
-    changes = [f for f in facts if f["kind"] == "warning" or _is_return(f)]
+    changes = [f for f in facts if _is_begin(f) or _is_return(f)]
     told = list(facts)
     for span in flapping_spans([f["time"] for f in changes], blind):
         # Of changes at one instant the one that makes four begins it.
@@ -82,6 +82,10 @@ def _ends(
         final = {"kind": "final", "time": end_ms, "stage": stage, "hidden": [False, *hidden][-1]}
         ends.append(ladder[-1] | final | {"flapping": None, "dn": 0, "dm": 0})
     return ends
+
+
+def _is_begin(fact: Fact) -> bool:
+    return fact["kind"] == "warning" and fact["used"] == 0
 
 
 def _is_return(fact: Fact) -> bool:

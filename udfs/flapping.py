@@ -5,8 +5,8 @@
               4 within 60 min    |<--- 30 min heard --->|
                        ^ flaps from here                ^ calm from here
 
-A change is the begin or the end of an episode; that an episode gets worse is none, nor is what ends
-in a maintenance. Four changes whose first and last lie exactly 60 min apart are within them. At the
+A change is the begin or the end of a silence; that it gets worse is none, nor is what ends in a
+maintenance, or what a changed rule begins and ends. Four changes whose first and last lie exactly 60 min apart are within them. At the
 instant of the calm a change still wins, as a record wins over an alert. Blind time is not calm.
 """
 
@@ -108,11 +108,20 @@ class Flaps:
         ending: Int64s = self.rows["row"][is_over].astype(np.int64)
         return ending
 
-    def begin_episode(self, index: Int64s, time_ms: Int64s) -> Bools:
-        """Note that episodes begin, at most one a device; return which begin to flap with it."""
+    def begin_episode(self, index: Int64s, time_ms: Int64s, is_again: Bools) -> Bools:
+        """Note that episodes begin, at most one a device.
+
+        Args:
+            index: row numbers of the devices, shape (n,).
+            time_ms: when.
+            is_again: where a rule had ended it in the same silence: no change of the device.
+
+        Returns:
+            Which devices begin to flap with it.
+        """
         flaps = self.of(index)
         flaps["untold"] = np.where(is_flapping(flaps), Untold.WARNING, 0)
-        return self._change(flaps, time_ms)
+        return self._change_unless(is_again, flaps, time_ms)
 
     def escalate(self, index: Int64s) -> None:
         """Note that open episodes get worse: of those that flap, nobody is told."""
@@ -127,10 +136,7 @@ class Flaps:
         flaps["untold"] = 0
         is_over = flaps["calm_ms"] != NONE_MS
         flaps["since_ms"][is_over] = flaps["calm_ms"][is_over] = NONE_MS
-        self._put(flaps[is_excused & (flaps["times_ms"][:, -1] != NONE_MS)])
-        begins = np.zeros(len(index), np.bool_)
-        begins[~is_excused] = self._change(flaps[~is_excused], time_ms[~is_excused])
-        return begins
+        return self._change_unless(is_excused, flaps, time_ms)
 
     def tell_again(self, index: Int64s) -> None:
         """Count one more event of each flapping."""
@@ -160,6 +166,12 @@ class Flaps:
         kept = self.rows["since_ms"] != NONE_MS
         kept |= self.rows["times_ms"][:, -1] + WITHIN_MS >= slowest_ms
         return self if kept.all() else Flaps(self.rows[kept])
+
+    def _change_unless(self, is_none: Bools, flaps: Rows, time_ms: Int64s) -> Bools:
+        self._put(flaps[is_none & (flaps["times_ms"][:, -1] != NONE_MS)])
+        begins = np.zeros(len(flaps), np.bool_)
+        begins[~is_none] = self._change(flaps[~is_none], time_ms[~is_none])
+        return begins
 
     def _change(self, flaps: Rows, time_ms: Int64s) -> Bools:
         # A device that moves between partitions may be heard at an earlier instant of the log.

@@ -56,7 +56,7 @@ class TransitionLog:
         self._append(kind, index, change, time_ms, ends_ms)
         before, after = change
         if kind is Kind.WARNING:
-            begins = self.flaps.begin_episode(index, time_ms)
+            begins = self.flaps.begin_episode(index, time_ms, before["extra_seq"] > 0)
             self._tell_flapping(index[begins], after[begins], None)
         elif kind is Kind.CRITICAL:
             self.flaps.escalate(index)
