@@ -5,9 +5,10 @@
               4 within 60 min    |<--- 30 min heard --->|
                        ^ flaps from here                ^ calm from here
 
-A change is the begin or the end of a silence; that it gets worse is none, nor is what ends in a
-maintenance, or what a changed rule begins and ends. Four changes whose first and last lie exactly 60 min apart are within them. At the
-instant of the calm a change still wins, as a record wins over an alert. Blind time is not calm.
+A change is the begin or the end of a silence; that it gets worse is none, nor what ends in a
+maintenance, nor what a changed rule ends and begins again. Four changes whose first and last lie
+exactly 60 min apart are within them. At the instant of the calm a change still wins, as a record
+wins over an alert. Blind time is not calm.
 """
 
 from dataclasses import dataclass
