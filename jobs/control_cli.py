@@ -127,7 +127,8 @@ def rule(
 ) -> None:
     """Set rules about silence or thresholds; all of a file are checked before the first is sent.
 
-    A rule with a metric is judged on windows that begin 2 min after it was sent, or later.
+    One about silence acts from when it was sent; one with a metric is judged on windows that begin
+    2 min later, or after that.
 
     A rule takes the place of the one with its tenant and rule_id; "enabled": false switches it off.
 

@@ -39,8 +39,10 @@ def with_later(spans: Iterable[S], later: S, acts_ms: int) -> tuple[S, ...]:
         later: the new one.
         acts_ms: its append time, UTC ms.
     """
-    cut = [
-        replace(span, end_ms=min(span.end_ms, acts_ms)) if span.key == later.key else span
-        for span in spans
-    ]
-    return tuple(span for span in (*cut, later) if span.begin_ms < span.end_ms)
+    kept: list[S] = []
+    for span in spans:
+        if span.key != later.key:
+            kept.append(span)
+        elif span.begin_ms < (end_ms := min(span.end_ms, acts_ms)):
+            kept.append(replace(span, end_ms=end_ms))
+    return (*kept, later) if later.begin_ms < later.end_ms else tuple(kept)

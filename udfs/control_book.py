@@ -101,11 +101,6 @@ class ControlBook:
         """Return the events of one kind."""
         return [planned for planned in self.planned if isinstance(planned.event, kind)]
 
-    def of_key(self, event: Booked) -> list[Planned | RuleSpan]:
-        """Return the events that have the key of one."""
-        key = control_key(event)
-        return [entry for entry in self.entries if entry.key == key]
-
     def instants_between(self, after_ms: int, before_ms: int) -> list[int]:
         """Return when something begins or ends to act, in order, both limits exclusive."""
         found = {at_ms for p in self.planned for at_ms in (p.begin_ms, p.end_ms)}
@@ -148,6 +143,8 @@ def looks_at(
 ) -> Iterator[tuple[Atom, Int64s, int]]:
     """Yield what happens to which of some devices, and when, as far as it is still to come.
 
+    Each instant comes once: a thousand rules that are said at once make one look.
+
     Args:
         plans: of the book.
         devices: of the shard.
@@ -157,13 +154,17 @@ def looks_at(
     if not len(index):
         return
     rows, reached_ms = devices.rows[index], np.broadcast_to(after_ms, index.shape)
-    lowest_ms = int(reached_ms.min())
+    lowest_ms, in_scope = int(reached_ms.min()), dict[str, Bools]()
+    found: dict[tuple[Atom, int], Bools] = {}
     for planned in plans:
         instants = [(atom, at_ms) for atom, at_ms in instants_of(planned) if at_ms > lowest_ms]
-        if instants:
-            is_here = covered(planned.event.scope, devices, index, rows)
-            for atom, at_ms in instants:
-                yield atom, index[is_here & (at_ms > reached_ms)], at_ms
+        scope = planned.event.scope
+        if instants and scope.key not in in_scope:
+            in_scope[scope.key] = covered(scope, devices, index, rows)
+        for each in instants:
+            found[each] = found.get(each, False) | in_scope[scope.key]
+    for (atom, at_ms), is_here in found.items():
+        yield atom, index[is_here & (at_ms > reached_ms)], at_ms
 
 
 def events_of(frame: pl.DataFrame) -> list[tuple[int, ControlEvent, str]]:

@@ -149,8 +149,7 @@ class DeviceMoves(ClimbMoves):
         index, time_ms, told_ms = index[chosen], time_ms[chosen], told_ms[chosen]
         found = with_ladders(self.devices, before, ladder[chosen], time_ms, self.policy)
         back, ends_ms = found.is_back, told_ms[found.is_back]
-        change = found.before[back], found.after[back]
-        self.log.add(Kind.RULE_CHANGED, index[back], change, ends_ms, ends_ms)
+        self.log.add(Kind.RULE_CHANGED, index[back], found.taken_back, ends_ms, ends_ms)
         self.climb(index, found.after, time_ms, told_ms, is_dated_now=True)
         rows[chosen] = found.after
 

@@ -16,10 +16,12 @@ from udfs.alerts import AlertRecord
 from udfs.device_status import StatusRecord
 from udfs.fleet_account import FleetAccount
 from udfs.fleet_keys import FleetKey
+from udfs.fleet_rules import FleetRules
 from udfs.hearing import Hearing
 from udfs.hushes import Hushes
 from udfs.notices import hush_pairs
 from udfs.offline_policy import FleetKind, OfflinePolicy
+from udfs.offline_rules import OfflineRules
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.stays import Stays
@@ -46,6 +48,7 @@ class FleetState:
         hearing: which partitions speak; devices of blind ones do not count.
         stays: where devices were while their episodes were open.
         done_ms: below this all is accounted; what is held lies between it and the clocks.
+        rules: about silence, of which the shares of fleets count here.
     """
 
     clocks_ms: tuple[int, ...]
@@ -57,6 +60,7 @@ class FleetState:
     stays: Stays = field(default_factory=Stays)
     done_ms: int = UNKNOWN_MS
     hush_before_ms: int | None = None
+    rules: OfflineRules = field(default_factory=OfflineRules)
 
     @property
     def tenants(self) -> dict[str, WatchedFleet]:
@@ -81,6 +85,7 @@ class FleetState:
             "stays": self.stays.to_values(),
             "done_ms": self.done_ms,
             "hush_before_ms": self.hush_before_ms,
+            "rules": self.rules.to_values(),
         }
         return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
 
@@ -105,6 +110,7 @@ class FleetState:
             Stays.from_values(state.meta.get("stays", {})),
             state.meta.get("done_ms", min(state.meta["clocks_ms"])),
             state.meta.get("hush_before_ms", state.meta["hold_until_ms"]),
+            OfflineRules.from_values(state.meta.get("rules", [])),
         )
 
 
@@ -139,8 +145,8 @@ def on_transitions(
     if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
         return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
     ripe, waiting = take_ripe(waiting, low_ms)
-    stays = state.stays.copy()
-    account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, state.done_ms, policy)
+    stays, rules = state.stays.copy(), FleetRules(policy, state.rules, state.done_ms)
+    account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, state.done_ms, rules)
     for row in ripe.iter_rows(named=True):
         account.take(row)
     account.pass_time(below_ms=low_ms, input_clock_ms=low_ms)
@@ -154,5 +160,6 @@ def on_transitions(
         hearing=account.hearing,
         stays=stays,
         done_ms=low_ms,
+        rules=account.rules.rules,
     )
     return FleetStep(after, account.events, account.statuses)

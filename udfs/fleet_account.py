@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from schemas.control import Ack, Mute, parse_control
+from schemas.control import Ack, Mute, OfflineRule, parse_control
 from udfs.alerts import (
     AlertRecord,
     Transition,
@@ -16,11 +16,12 @@ from udfs.device_status import StatusRecord, status_record
 from udfs.emergency import LAST_OF_INSTANT, Moment
 from udfs.flapping_events import flapping_record
 from udfs.fleet_keys import FleetKey, changes_of
+from udfs.fleet_rules import FleetRules
 from udfs.hearing import Hearing
 from udfs.hushes import Hushes
 from udfs.inhibition import Inhibition
 from udfs.notices import device_notice, flapping_notice
-from udfs.offline_policy import DAY_MS, OfflinePolicy
+from udfs.offline_policy import DAY_MS
 from udfs.stays import Stays
 from udfs.transitions import ENDS, FLAPPING_KINDS, OPEN_KINDS, Cause, Kind
 from udfs.watched_fleet import WatchedFleet
@@ -38,7 +39,7 @@ class FleetAccount:
         hushes: what operators silence.
         hearing: which partitions speak.
         done_ms: what lies below it was applied before.
-        policy: thresholds and channels.
+        rules: thresholds and channels, and what rules say of them.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class FleetAccount:
         hushes: Hushes,
         hearing: Hearing,
         done_ms: int,
-        policy: OfflinePolicy,
+        rules: FleetRules,
     ) -> None:
         self.fleets = dict(fleets)
         self.stays = stays
@@ -56,8 +57,9 @@ class FleetAccount:
         self.hearing = hearing
         self._blind = hearing.blind
         self._heard: Transition | None = None
-        self.policy = policy
-        self._inhibition = Inhibition(self.fleets, stays, policy.fleet_kinds)
+        self.rules = rules
+        self.policy = rules.policy
+        self._inhibition = Inhibition(self.fleets, stays, self.policy.fleet_kinds)
         self._done_ms = done_ms
         self.events: list[AlertRecord] = []
         self.statuses: list[StatusRecord] = []
@@ -102,6 +104,16 @@ class FleetAccount:
             self.hushes = self.hushes.with_mute(event, row["time_ms"])
         elif isinstance(event, Ack):
             self.hushes = self.hushes.with_ack(event, row["time_ms"])
+        elif isinstance(event, OfflineRule):
+            self._follow(event, row["time_ms"])
+
+    def _follow(self, rule: OfflineRule, now_ms: int) -> None:
+        """Let another share of fleets count: it fires nothing by itself, and may begin a wait."""
+        self.rules = self.rules.with_rule(rule, now_ms)
+        tenant_id = rule.scope.tenant_id
+        for key in [k for k, f in self.fleets.items() if f.emergency and k.tenant_id == tenant_id]:
+            policy = self.rules.policy_of(key.subject)
+            self._keep(self.fleets[key].watched_clear(now_ms, policy))
 
     def _hear(self, row: Transition) -> None:
         """Tell of a partition; it counts when all that falls on its instant is known."""
@@ -179,11 +191,12 @@ class FleetAccount:
         # device that falls silent does.
         is_rise = row["kind"] == Kind.WARNING and row["offline_delta"] > 0
         is_rise = is_rise and row["partition"] not in self._blind
-        if fleet.emergency is None and is_rise and fleet.is_emergency_reached(self.policy):
+        policy = self.rules.policy_of(fleet.key.subject)
+        if fleet.emergency is None and is_rise and fleet.is_emergency_reached(policy):
             causes = self._inhibition.of_fleet(fleet.key, self.hushes, moment[0])
             fleet, event = fleet.with_emergency(moment, row["input_clock_ms"], self.policy, causes)
             self.events.append(event)
-        self._keep(fleet.watched_clear(row["time_ms"], self.policy))
+        self._keep(fleet.watched_clear(row["time_ms"], policy))
 
     def _end(
         self, fleet: WatchedFleet, moment: Moment, input_clock_ms: int, reason: Cause | None

@@ -40,10 +40,20 @@ class Rungs(NamedTuple):
 
 def due_ms(rows: Rows, terms: Terms, policy: OfflinePolicy) -> Int64s:
     """Return from when each device's silence counts, excused time included, UTC ms."""
-    interval_ms = terms.interval_ms
-    late_ms = np.where(interval_ms > policy.late_report_interval_ms, interval_ms, 0)
-    due: Int64s = rows["last_seen_ms"] + rows["excused_ms"] + late_ms
+    due: Int64s = rows["last_seen_ms"] + rows["excused_ms"] + _late_ms(terms, policy)
     return due
+
+
+def allowed_ms(rows: Rows, terms: Terms, policy: OfflinePolicy) -> Int64s:
+    """Return after how much silence each row's stage is due; of who is online, its warning."""
+    is_critical = rows["stage"] == Stage.CRITICAL
+    after_ms = np.where(is_critical, terms.critical_after_ms, terms.warning_after_ms)
+    return after_ms + _late_ms(terms, policy)
+
+
+def _late_ms(terms: Terms, policy: OfflinePolicy) -> Int64s:
+    is_late = terms.interval_ms > policy.late_report_interval_ms
+    return np.where(is_late, terms.interval_ms, 0)
 
 
 def is_watched(rows: Rows, policy: OfflinePolicy) -> Bools:

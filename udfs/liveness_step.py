@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from schemas.control import control_key
 from udfs.contacts import Contacts
 from udfs.control_book import Booked, ControlBook, Planned, events_of, looks_at
 from udfs.device_columns import DeviceColumns, Flag, has_flag
@@ -69,11 +70,13 @@ class ShardStep(DeviceMoves):
             return
         floor_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
         index = np.arange(len(self.devices.keys))
+        keys = set()
         for acts_ms, event, text in events_of(frame):
             self.log.add_control(max(acts_ms, floor_ms), text)
             if isinstance(event, Booked):
                 self.book = self.book.with_event(event, acts_ms)
-                self._plan(self.book.of_key(event), index, UNKNOWN_MS)
+                keys.add(control_key(event))
+        self._plan([entry for entry in self.book.entries if entry.key in keys], index, UNKNOWN_MS)
 
     def _plan(
         self, plans: Iterable[Planned | RuleSpan], index: Int64s, after_ms: Int64s | int

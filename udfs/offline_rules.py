@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schemas.control import FAR_MS, OfflineRule, Scope, control_fields, control_key, parse_control
+from schemas.control import FAR_MS, OfflineRule, control_fields, control_key, parse_control
 from udfs.acting_spans import ActingSpan, with_later
 from udfs.hushes import Subject
 from udfs.partition_clocks import Int64s
@@ -45,11 +45,6 @@ class RuleSpan(ActingSpan):
     def of(cls, rule: OfflineRule, acts_ms: int) -> "RuleSpan":
         """Return when a rule acts that was appended at some instant: one that is off never."""
         return cls(control_key(rule), acts_ms, FAR_MS if rule.enabled else acts_ms, rule)
-
-    @property
-    def rank(self) -> tuple[int, int, str]:
-        """Return what orders rules: the highest one counts, in whatever order they were read."""
-        return _narrowness(self.event.scope), self.begin_ms, self.key
 
     @cached_property
     def figures(self) -> Figures:
@@ -90,17 +85,25 @@ class OfflineRules:
             subject: a device with its labels; or a tenant, group or site alone.
             at_ms: UTC ms.
         """
-        acting = [
-            span
-            for key in _scope_keys(subject)
-            for span in self._by_scope.get(key, ())
-            if span.begin_ms <= at_ms < span.end_ms
-        ]
-        found = Figures()
-        for span in sorted(acting, key=lambda span: span.rank):
-            said = {n: v for n, v in span.figures._asdict().items() if v is not None}
-            found = found._replace(**said)
-        return found
+        levels = _scope_keys(subject)
+        return Figures(
+            *(self._figure(place, levels, at_ms) for place in range(len(Figures._fields)))
+        )
+
+    def _figure(self, place: int, levels: list[list[str]], at_ms: int) -> Any:
+        """Return one figure: of the narrowest level that says it, the highest rank's."""
+        for keys in levels:
+            firsts = (self._first(self._by_scope.get(key), place, at_ms) for key in keys)
+            saying = [span for span in firsts if span is not None]
+            if saying:
+                return max(saying, key=_rank).figures[place]
+        return None
+
+    def _first(
+        self, spans: tuple[list[RuleSpan], ...] | None, place: int, at_ms: int
+    ) -> RuleSpan | None:
+        acting = (s for s in spans[place] if s.begin_ms <= at_ms < s.end_ms) if spans else ()
+        return next(iter(acting), None)
 
     def instants_between(self, after_ms: int, before_ms: int) -> list[int]:
         """Return when a rule begins or ends to act, in order, both limits exclusive."""
@@ -109,10 +112,14 @@ class OfflineRules:
         return [int(at_ms) for at_ms in self._instants_ms[first:last]]
 
     @cached_property
-    def _by_scope(self) -> dict[str, list[RuleSpan]]:
-        by_scope: dict[str, list[RuleSpan]] = {}
-        for span in self.spans:
-            by_scope.setdefault(span.event.scope.key, []).append(span)
+    def _by_scope(self) -> dict[str, tuple[list[RuleSpan], ...]]:
+        """Return who says each figure, by scope, the highest rank first."""
+        by_scope: dict[str, tuple[list[RuleSpan], ...]] = {}
+        for span in sorted(self.spans, key=_rank, reverse=True):
+            lists = by_scope.setdefault(span.event.scope.key, ([], [], []))
+            for said, spans in zip(span.figures, lists, strict=True):
+                if said is not None:
+                    spans.append(span)
         return by_scope
 
     @cached_property
@@ -139,21 +146,19 @@ class OfflineRules:
         return cls(tuple(spans))
 
 
-def _narrowness(scope: Scope) -> int:
-    if scope.device_id is not None:
-        return 2
-    return 0 if scope.deployment_group is None and scope.site is None else 1
+def _rank(span: RuleSpan) -> tuple[int, str]:
+    """Return what orders rules of one level: the latest counts, whenever it was read."""
+    return span.begin_ms, span.key
 
 
-def _scope_keys(subject: Subject) -> list[str]:
-    """Return the keys of all scopes that a subject is in, as `Scope.key` writes them."""
+def _scope_keys(subject: Subject) -> list[list[str]]:
+    """Return the keys of the scopes that a subject is in, see `Scope.key`, narrowest first."""
     tenant_id = subject.tenant_id
-    keys = [tenant_id]
-    for name in ("deployment_group", "site", "device_id"):
-        value = getattr(subject, name)
-        if value != "":
-            keys.append(f"{tenant_id}/{name}/{value}")
-    return keys
+    levels = [[tenant_id]]
+    for names in (("deployment_group", "site"), ("device_id",)):
+        said = [(name, getattr(subject, name)) for name in names]
+        levels.append([f"{tenant_id}/{name}/{value}" for name, value in said if value != ""])
+    return levels[::-1]
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -25,6 +25,11 @@ class Change(NamedTuple):
     after: Rows
     is_back: Bools
 
+    @property
+    def taken_back(self) -> tuple[Rows, Rows]:
+        """Return before and after of those rows alone."""
+        return self.before[self.is_back], self.after[self.is_back]
+
 
 def terms_of(devices: DeviceColumns, rows: Rows, policy: OfflinePolicy) -> Terms:
     """Return how much silence each row is allowed."""

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from udfs.device_columns import DeviceColumns, Flag, Stage, has_flag
 from udfs.device_labels import LabelCodes, labels_of, left_labels
 from udfs.flapping import NONE_MS
+from udfs.ladder import allowed_ms
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Int64s, Rows
+from udfs.rule_moves import terms_of
 
 
 class Kind(StrEnum):
@@ -149,10 +151,6 @@ def part_frame(
     """Return changes as columns of `TRANSITION_SCHEMA`; arguments as for `TransitionLog`."""
     rows = part.rows
     is_seen = has_flag(rows, Flag.SEEN)
-    interval_ms = devices.intervals_ms[rows["twin"]]
-    late_ms = np.where(interval_ms > policy.late_report_interval_ms, interval_ms, 0)
-    warning_after_ms, critical_after_ms = devices.ladders.after_ms(rows["ladder"], policy)
-    after_ms = np.where(rows["stage"] == Stage.CRITICAL, critical_after_ms, warning_after_ms)
     is_of_flapping = part.kind in FLAPPING_KINDS
     nobody_saw = ~is_seen & (rows["stage"] != Stage.NONE)
     keys = [devices.keys[row] for row in part.index.tolist()]
@@ -173,7 +171,7 @@ def part_frame(
         "left_partition": part.left,
         "reason": _reasons(part, nobody_saw),
         "blind_ms": rows["excused_ms"],
-        "threshold_ms": late_ms + after_ms,
+        "threshold_ms": allowed_ms(rows, terms_of(devices, rows, policy), policy),
         "input_clock_ms": clocks_ms[part.home],
         "monitored_delta": part.monitored_delta,
         "offline_delta": part.offline_delta,

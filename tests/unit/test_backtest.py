@@ -91,3 +91,17 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_an_empty_log_has_no_events(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.jsonl")
     assert run_backtest(log, None, tmp_path / "alerts.jsonl", "2026-01-01T14:00:00Z", "5s") == 0
+
+
+def test_case_34_a_rule_line_changes_thresholds_while_a_log_is_read(tmp_path: Path) -> None:
+    rule = {"type": "rule", "rule_id": "slow", "scope": {"tenant_id": "t"}, "warning_after_s": 600}
+    said = {"at": "2026-01-01T12:06:00Z", "type": "control", "event": rule}
+    log = write_log(tmp_path / "log.jsonl", DEVICE, contact("2026-01-01T12:00:00Z"), said)
+    out = tmp_path / "alerts.jsonl"
+    assert run_backtest(log, None, out, "2026-01-01T12:20:00Z", "5s") == 3
+    events = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(e["status"], e["reason"], e["time"][11:19], e["threshold_s"]) for e in events] == [
+        ("firing", None, "12:05:00", 300.0),
+        ("resolved", "rule_changed", "12:06:00", 300.0),
+        ("firing", None, "12:10:00", 600.0),
+    ]
