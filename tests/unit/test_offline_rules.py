@@ -4,7 +4,10 @@ In the time lines: o = a contact, x = nothing more comes, W C = firing, R = reso
 r = a rule is said.
 """
 
-from tests.alert_logs import AlertLog, clock_of, every, told
+from dataclasses import replace
+
+from jobs.backtest import BacktestPlan
+from tests.alert_logs import COARSE, AlertLog, clock_of, every, told
 from tests.unit.test_alert_operators import names, scoped
 
 ENDLESS = every(60, "11:59:00", "13:10:00")
@@ -236,3 +239,16 @@ def test_a_silence_whose_rules_change_for_ever_never_uses_an_id_twice():
     events = log.events()
     assert len({e["id"] for e in events}) == len(events) > 200
     assert [e["seq"] for e in events] == sorted(e["seq"] for e in events)
+
+
+def test_of_a_partition_that_is_silent_alone_a_rule_says_nothing_before_it_speaks():
+    """However the log is cut: when it is cut while p1 is silent, its clock stands at 12:04."""
+    log = silent().register("e").outage("12:04:00", "12:14:00", partition=1)
+    for line in [line for line in log.lines if line.fields.get("device_id") == "d"]:
+        line_on_p1 = replace(line, partition=1)
+        log.lines[log.lines.index(line)] = line_on_p1
+    log.contact("e", *every(60, "12:00:00", "13:10:00")).tick("12:04:00", "12:14:00", partition=1)
+    rule(log, "12:08:00", warning_after_s=180)
+    for plan in (COARSE, BacktestPlan(1, 7, None), BacktestPlan(4, 50, None)):
+        devices = [e for e in log.events(plan) if e["subject"] == "device/d"]
+        assert clock_of(devices[0]["time"]) == "12:16:00", plan
