@@ -38,6 +38,7 @@ class Rule(StrEnum):
     UNREGISTERED_DEVICE = "unregistered-device"
     COMMISSIONING_OVERDUE = "commissioning-overdue"
     FLAPPING = "flapping"
+    CLOCK_SKEW = "clock-skew"
     THRESHOLD = "threshold"
     MONITOR_LAGGING = "monitor-lagging"
     WATCHDOG = "watchdog"
@@ -208,19 +209,28 @@ def device_record(row: Transition, notice: Notice, *, is_acked: bool = False) ->
     )
 
 
+INFOS = {
+    Kind.OVERDUE: (Rule.COMMISSIONING_OVERDUE, "was registered a day ago and never came"),
+    Kind.UNREGISTERED: (Rule.UNREGISTERED_DEVICE, "is not registered"),
+    Kind.SKEWED: (Rule.CLOCK_SKEW, "has a wrong clock: it is {:+.0f} s from ours"),
+}
+
+
 def info_record(row: Transition) -> AlertRecord:
     """Return the event of something worth knowing that nobody is woken for (C11)."""
-    is_overdue = row["kind"] == Kind.OVERDUE
-    rule = Rule.COMMISSIONING_OVERDUE if is_overdue else Rule.UNREGISTERED_DEVICE
-    episode = Episode(row["tenant_id"], rule, f"device/{row['device_id']}", row["start_ms"])
+    rule, said = INFOS[row["kind"]]
+    is_skew, skew_s = rule is Rule.CLOCK_SKEW, (row["skew_ms"] or 0) / 1000
+    # A device may be told of again before it is seen anew: the instant names it then.
+    start_ms = row["time_ms"] if is_skew else row["start_ms"]
+    episode = Episode(row["tenant_id"], rule, f"device/{row['device_id']}", start_ms)
     head = Head(episode, 1, Status.INFO, Severity.INFO, row["time_ms"], row["input_clock_ms"])
-    said = "was registered a day ago and never came" if is_overdue else "is not registered"
     return alert_record(
         head,
         Notice(is_told=False, channels=()),
         last_seen=row["last_seen_ms"],
+        value=skew_s if is_skew else None,
         labels=device_labels(row, rule),
-        summary=f"Device {row['device_id']} of {row['tenant_id']} {said}.",
+        summary=f"Device {row['device_id']} of {row['tenant_id']} {said.format(skew_s)}.",
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.telemetry import EARLIEST_MS
 from udfs.contact_dedup import boot_hashes
 from udfs.device_columns import NO_SEQUENCE, NOT_YET_MS, DeviceColumns
 from udfs.offline_policy import OfflinePolicy
@@ -30,6 +31,7 @@ class Contacts:
         sequence: of the boot, `NO_SEQUENCE` when there is none.
         claim: number of what the device says it is.
         is_stale: an old upload of a gateway.
+        newest_ms: time of the newest point by the device's clock, `NOT_YET_MS` without points.
     """
 
     row: Int64s
@@ -42,6 +44,7 @@ class Contacts:
     sequence: Int64s
     claim: NDArray[np.int32]
     is_stale: Bools
+    newest_ms: Int64s
 
     def at(self, chosen: NDArray[Any]) -> "Contacts":
         """Return the chosen ones, by mask or index."""
@@ -52,7 +55,7 @@ class Contacts:
         """Return no contacts."""
         none = np.zeros(0, dtype=np.int64)
         boot, claim = none.astype(np.uint32), none.astype(np.int32)
-        return cls(none, none, none, none, none, none, boot, none, claim, none.astype(bool))
+        return cls(none, none, none, none, none, none, boot, none, claim, none.astype(bool), none)
 
     @classmethod
     def of(
@@ -89,6 +92,7 @@ class Contacts:
             sequence=_longs(frame["sequence"], NO_SEQUENCE),
             claim=devices.claims.codes_of(list(claims)),
             is_stale=is_stale,
+            newest_ms=_longs(frame["newest_point_ms"], NOT_YET_MS),
         )
 
 
@@ -106,7 +110,8 @@ def _effective_times(
     is_stale = (newest_ms != NOT_YET_MS) & [
         via is True for via in frame["is_via_gateway"].to_list()
     ]
-    is_stale &= age_ms > policy.stale_upload_after_ms
+    # A clock that was never set does not say when its device was alive.
+    is_stale &= (age_ms > policy.stale_upload_after_ms) & (newest_ms >= EARLIEST_MS)
     is_clock_back = clock_ms - append_time_ms >= policy.warning_after_ms
     seen_ms = np.where(is_stale, newest_ms, np.where(is_clock_back, clock_ms, append_time_ms))
     return seen_ms, is_stale

@@ -35,6 +35,7 @@ from udfs.rule_moves import (
     ladders_at,
     with_ladders,
 )
+from udfs.skews import Skews
 from udfs.transitions import Kind
 
 
@@ -43,6 +44,7 @@ class DeviceMoves(ClimbMoves):
     """What is found of a shard's devices, contact by contact and change by change."""
 
     unknown_count: int = 0
+    skews: Skews = field(default_factory=Skews.empty)
     book: ControlBook = field(default_factory=ControlBook)
     logs: KnownLogs = field(default_factory=KnownLogs)
 
@@ -62,6 +64,7 @@ class DeviceMoves(ClimbMoves):
         follow_claims(self.book.rules, self.devices, contacts, heard, rows["claim"])
         heard["partition"] = np.where(is_fresh, contacts.partition, rows["partition"])
         self._tell_contacts(contacts, rows, heard, is_fresh)
+        self._tell_skews(contacts, heard)
         rows = np.where(is_fresh, heard, rows)
         stale = contacts.is_stale & is_fresh
         if stale.any():
@@ -91,6 +94,11 @@ class DeviceMoves(ClimbMoves):
         strange = heard[is_stranger], heard[is_stranger]
         self.log.add(Kind.UNREGISTERED, index[is_stranger], strange, clock_ms[is_stranger])
 
+    def _tell_skews(self, contacts: Contacts, heard: Rows) -> None:
+        wrong = self.skews.judge(contacts)
+        skew_ms = (contacts.newest_ms - contacts.append_time_ms)[wrong]
+        self.log.tell_skewed(contacts.row[wrong], heard[wrong], contacts.clock_ms[wrong], skew_ms)
+
     def change(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
         """Apply registry changes, at most one a device.
 
@@ -113,6 +121,7 @@ class DeviceMoves(ClimbMoves):
         gone[0]["excused_ms"] += (told_ms - time_ms)[is_removed]
         ends_ms = told_ms[is_removed]
         self.log.add(Kind.REMOVED, index[is_removed], gone, ends_ms, ends_ms)
+        self.skews.forget(index[is_removed])
         self._tell_moved(index, (rows, after), told_ms, ~changes["is_removed"])
         self.follow_rules(index, after, time_ms, told_ms)
         self.climb(index, after, time_ms, told_ms)

@@ -23,11 +23,10 @@ from udfs.inhibition import Inhibition
 from udfs.notices import device_notice, flapping_notice
 from udfs.offline_policy import DAY_MS
 from udfs.stays import Stays
-from udfs.transitions import ENDS, FLAPPING_KINDS, OPEN_KINDS, Cause, Kind
+from udfs.transitions import ENDS, FLAPPING_KINDS, INFO_KINDS, OPEN_KINDS, Cause, Kind
 from udfs.watched_fleet import WatchedFleet
 
 PARTITION_KINDS = (Kind.MET, Kind.BLIND, Kind.HEARD, Kind.GAP)
-INFO_KINDS = (Kind.UNREGISTERED, Kind.OVERDUE)
 
 
 class FleetAccount:

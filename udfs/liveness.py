@@ -35,6 +35,7 @@ from udfs.partition_clocks import (
     slowest_ms,
 )
 from udfs.registry_changes import PendingChanges
+from udfs.skews import Skews
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 
 STATE_VERSION = 2
@@ -117,6 +118,7 @@ class LivenessShard:
             shards see both.
         book: what operators planned.
         flaps: which devices change too often.
+        skews: which devices have a wrong clock.
     """
 
     devices: DeviceColumns
@@ -127,6 +129,7 @@ class LivenessShard:
     book: ControlBook = field(default_factory=ControlBook)
     logs: KnownLogs = field(default_factory=KnownLogs)
     flaps: Flaps = field(default_factory=Flaps.empty)
+    skews: Skews = field(default_factory=Skews.empty)
 
     @classmethod
     def empty(cls, shard: int) -> "LivenessShard":
@@ -148,7 +151,9 @@ class LivenessShard:
             "rules": self.book.rules.to_values(),
             "logs": self.logs.to_values(),
         }
-        return pack_state(STATE_VERSION, frames | self.flaps.to_frames(), meta)
+        return pack_state(
+            STATE_VERSION, frames | self.flaps.to_frames() | self.skews.to_frames(), meta
+        )
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "LivenessShard":
@@ -173,6 +178,7 @@ class LivenessShard:
                 state.meta.get("logs", KnownLogs.shared(len(partitions)).to_values())
             ),
             Flaps.from_frames(state.frames),
+            Skews.from_frames(state.frames),
         )
 
 
@@ -216,7 +222,7 @@ def _begun(state: LivenessShard, policy: OfflinePolicy) -> ShardStep:
         state.devices, state.partitions, state.pending, state.book, state.start_ms, policy
     )
     step.logs = state.logs
-    step.log.flaps = state.flaps.fork()
+    step.log.flaps, step.skews = state.flaps.fork(), state.skews.fork()
     return step
 
 
@@ -226,8 +232,9 @@ def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> St
     book = step.book.without_past(slowest_ms(step.partitions))
     flaps = step.log.flaps.without_past(slowest_ms(step.partitions))
     partitions, start_ms = step.partitions, step.start_ms
+    skews = step.skews.without_past(slowest_ms(step.partitions))
     state = LivenessShard(
-        step.devices, partitions, step.pending, start_ms, is_speaker, book, step.logs, flaps
+        step.devices, partitions, step.pending, start_ms, is_speaker, book, step.logs, flaps, skews
     )
     transitions = step.log.to_frame(step.devices, step.logs, step.clocks_ms(), policy)
     clock_ms = low_clock_ms(step.partitions, policy.blind_after_ms)

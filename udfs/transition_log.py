@@ -1,6 +1,6 @@
 """Collects the transitions of one step of a shard, in order."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from udfs.partition_clocks import Int64s, Rows
 from udfs.transitions import (
     ENDS,
     FLAPPING_KINDS,
+    INFO_KINDS,
     OPEN_KINDS,
     TRANSITION_SCHEMA,
     Kind,
@@ -80,6 +81,12 @@ class TransitionLog:
         chosen = is_flapping(self.flaps.of(index))
         self.flaps.tell_again(index[chosen])
         self._tell_flapping(index[chosen], rows[chosen], told_ms[chosen])
+
+    def tell_skewed(self, index: Int64s, rows: Rows, time_ms: Int64s, skew_ms: Int64s) -> None:
+        """Note that clocks of devices are wrong, and by how much they are ahead."""
+        if len(index):
+            self._append(Kind.SKEWED, index, (rows, rows), time_ms)
+            self.parts[-1] = replace(self.parts[-1], skew_ms=skew_ms)
 
     def tell_calm(self, index: Int64s, change: tuple[Rows, Rows], time_ms: Int64s) -> None:
         """Note that devices flap no longer, and of those that are silent, that they are (C9)."""
@@ -195,4 +202,4 @@ def _sequence_numbers(kind: Kind, before: Rows, flaps: Rows) -> NDArray[Any]:
     if kind in (*ENDS, *OPEN_KINDS):
         last_seq = before["stage"].astype(np.int32) + before["extra_seq"]
         return np.where(is_open(before), last_seq + 1, 0)
-    return np.full(len(before), int(kind in (Kind.UNREGISTERED, Kind.OVERDUE)), dtype=np.int32)
+    return np.full(len(before), int(kind in INFO_KINDS), dtype=np.int32)

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     REMOVED = "removed"  # decommissioned
     REGISTERED = "registered"  # the registry changed something that counts
     UNREGISTERED = "unregistered"  # a device that the registry does not know sends
+    SKEWED = "skewed"  # a device's clock is wrong
     OVERDUE = "commissioning_overdue"
     MET = "met"  # a partition is read for the first time
     BLIND = "blind"  # a partition went silent
@@ -59,6 +60,8 @@ class Cause(StrEnum):
 
 ENDS = (Kind.RESOLVED, Kind.REMOVED, Kind.RULE_CHANGED)
 """What ends an episode, or takes its alert back."""
+INFO_KINDS = (Kind.UNREGISTERED, Kind.OVERDUE, Kind.SKEWED)
+"""Worth knowing, and nobody is woken for it."""
 FLAPPING_KINDS = (Kind.FLAPPING, Kind.CALM, Kind.CALM_REMOVED)
 """Events of a flapping, not of a silence."""
 OPEN_KINDS = (Kind.MUTE_ENDED, Kind.FLAPPING_ENDED)
@@ -96,6 +99,7 @@ TRANSITION_SCHEMA: dict[str, Any] = {
     "is_in_maintenance": pl.Boolean,
     "flapping_ms": pl.Int64,  # since when the device flaps, or flapped in the open episode
     "calm_ms": pl.Int64,  # until when it did
+    "skew_ms": pl.Int64,  # of a wrong clock: how far it is ahead
     "untold": pl.Int8,  # `flapping.Untold` of the episode
     "deployment_group": pl.String,
     "site": pl.String,
@@ -143,6 +147,7 @@ class Part:
     is_counted: NDArray[Any]
     codes: LabelCodes
     left_codes: LabelCodes
+    skew_ms: Int64s | None = None
 
 
 def part_frame(
@@ -180,6 +185,7 @@ def part_frame(
         "is_in_maintenance": has_flag(rows, Flag.HIDDEN),
         "flapping_ms": _or_null(part.flaps["since_ms"], part.flaps["since_ms"] != NONE_MS),
         "calm_ms": _or_null(part.flaps["calm_ms"], part.flaps["calm_ms"] != NONE_MS),
+        "skew_ms": [None] * len(rows) if part.skew_ms is None else part.skew_ms,
         "untold": part.flaps["untold"].astype(np.int8),
         **labels_of(part.codes, devices),
         **left_labels(part.left_codes, part.codes, devices),

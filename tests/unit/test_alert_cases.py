@@ -97,13 +97,14 @@ def test_case_08_a_backlog_out_of_order_resolves_exactly_once() -> None:
 def test_case_15_a_device_clock_2_hours_ahead_decides_nothing() -> None:
     point = {"name": "t", "value": 1.0, "timestamp": "2026-01-01T14:00:00Z", "tags": {}}
     log = AlertLog(until="12:06:00").register("d").contact("d", "12:00:00", points=[point])
-    assert told(log.events()) == [("firing", "warning", "12:05:00")]
+    assert told(log.events()) == [("info", "info", "12:00:00"), ("firing", "warning", "12:05:00")]
 
 
 def test_case_16_a_device_clock_of_1970_decides_nothing() -> None:
     point = {"name": "t", "value": 1.0, "timestamp": "1970-01-01T00:00:01Z", "tags": {}}
     log = AlertLog(until="12:10:00").register("d")
-    assert log.contact("d", *every(60, "12:00:00", "12:10:00"), points=[point]).events() == []
+    (event,) = log.contact("d", *every(60, "12:00:00", "12:10:00"), points=[point]).events()
+    assert (event["type"], event["notify"]) == ("fleetpulse.alert.clock-skew", False)
 
 
 #  append time   12:00 ... 12:10:00 | 12:09:20 12:09:25 ... 12:10:00 ... 12:20
