@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figures import write_figures
+from benchmarks.figures import histogram, quantiles, write_figures
 from benchmarks.fleet_values import POINTS_PER_BATCH
 from benchmarks.freshness_probe import Probe, ProbeRun
-from benchmarks.machine import machine_facts
+from benchmarks.machine import cpu_shares, machine_facts
 from benchmarks.simulator import SUMMARY_FILE
 from jobs.local_stack import LocalStack
 from jobs.ports import free_port_settings
-from jobs.process_records import ProcessStatus
 from jobs.query import run_query
 from jobs.settings import Settings
 from schemas.topics import Topic, topic_name
@@ -39,7 +38,6 @@ SIMULATOR = "simulator"
 SIMULATOR_READY_S = 120.0
 RATE_SHARE_MIN = 0.97
 """A fleet that sends less than this share of its rate was starved itself: no measurement."""
-HISTOGRAM_BAR_CHARS = 50
 
 ACCOUNT_SQL = """
 SELECT sum(messages_read - ticks) AS messages, sum(points_read) AS points,
@@ -62,34 +60,6 @@ def points_per_min(settings: Settings) -> float:
     fleet = settings.fleet
     batches_per_min = fleet.device_count * fleet.speed * 60 / fleet.batch_interval_s
     return batches_per_min * POINTS_PER_BATCH
-
-
-def quantiles(values_ms: Sequence[float]) -> dict[str, float]:
-    """Return p50, p90, p99 and the largest of some durations, in seconds.
-
-    >>> quantiles([1000.0, 3000.0])
-    {'p50_s': 1.0, 'p90_s': 3.0, 'p99_s': 3.0, 'max_s': 3.0}
-    """
-    found = np.quantile(np.asarray(values_ms), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")
-    names = ("p50_s", "p90_s", "p99_s", "max_s")
-    return {name: round(float(value) / 1000, 2) for name, value in zip(names, found, strict=True)}
-
-
-def histogram(values_ms: Sequence[float]) -> list[str]:
-    r"""Draw durations, one line a second.
-
-    >>> print("\n".join(histogram([100, 200, 1500])))
-      0- 1 s     2 ##################################################
-      1- 2 s     1 #########################
-    """
-    seconds = np.floor(np.asarray(values_ms) / 1000).astype(int)
-    counts = np.bincount(seconds)
-    scale = HISTOGRAM_BAR_CHARS / counts.max()
-    first = int(seconds.min())
-    return [
-        f"{second:3}-{second + 1:2} s {counts[second]:5} {'#' * round(counts[second] * scale)}"
-        for second in range(first, len(counts))
-    ]
 
 
 def parts_of(probes: Sequence[Probe]) -> dict[str, dict[str, float]]:
@@ -133,7 +103,7 @@ def measure(stack: LocalStack, seconds: float) -> dict[str, Any]:
         "points_per_min": round(rate),
         "share_of_rate": round(rate / points_per_min(settings), 3),
         "arrived": arrived,
-        "cpu_share": _cpu_shares(before, after, seconds),
+        "cpu_share": cpu_shares(before, after, seconds),
     }
 
 
@@ -169,18 +139,6 @@ def _becomes(read: Callable[[], dict[str, int]], expected: dict[str, int]) -> di
         assert time.monotonic() < give_up_at_s, f"arrived: {found}, sent: {expected}"
         time.sleep(POLL_INTERVAL_S)
     return found
-
-
-def _cpu_shares(
-    before: Sequence[ProcessStatus], after: Sequence[ProcessStatus], seconds: float
-) -> dict[str, float]:
-    """Return the CPU seconds a second that each process took, so 1 is one core."""
-    at_start = {(status.name, status.pid): status.cpu_seconds for status in before}
-    shares: dict[str, float] = {}
-    for status in after:
-        spent_s = status.cpu_seconds - at_start.get((status.name, status.pid), 0.0)
-        shares[status.name] = round(shares.get(status.name, 0.0) + spent_s / seconds, 3)
-    return shares
 
 
 def report(given: argparse.Namespace) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class FleetSender:
                 encode_record(Topic.DEVICES, record, schema_id),
                 self._books.on_device_record,
             )
-        self._flush()
+        self.flush()
 
     def send_until(
         self, duration_s: float | None, stop: threading.Event, on_progress: OnProgress | None
@@ -152,7 +152,7 @@ class FleetSender:
         while not stop.is_set() and sent_ms < end_s * 1000 * speed:
             due_ms = int(min(self._elapsed_s(), end_s) * 1000 * speed)
             until_ms = min(due_ms, sent_ms + self._block_ms())
-            self._send_span(encoder, sent_ms, until_ms)
+            self.send_span(encoder, sent_ms, until_ms)
             sent_ms = until_ms
             self._producer.poll(0)
             self._mark_ready()
@@ -168,7 +168,7 @@ class FleetSender:
         Raises:
             Unavailable: some messages were given up.
         """
-        self._flush()
+        self.flush()
         self._producer.close()
         counts = self._books.counts
         elapsed_s = round(self._elapsed_s(), 3)
@@ -179,7 +179,8 @@ class FleetSender:
             raise Unavailable(f"simulator: {lost}: {self._books.last_error}")
         return counts
 
-    def _send_span(self, encoder: FleetEncoder, from_ms: int, until_ms: int) -> None:
+    def send_span(self, encoder: FleetEncoder, from_ms: int, until_ms: int) -> None:
+        """Send what is due in [from_ms, until_ms) of simulated time, as fast as it goes."""
         sent = transmissions(self._script, from_ms, until_ms)
         if len(sent) == 0:
             return
@@ -199,11 +200,17 @@ class FleetSender:
             else:
                 return
 
-    def _flush(self) -> None:
+    def flush(self) -> DeliveryCounts:
+        """Wait until all is acknowledged; return the counts.
+
+        Raises:
+            Unavailable: the broker takes too long.
+        """
         left = self._producer.flush(FLUSH_TIMEOUT_S)
         if left > 0:
             address = self._settings.kafka.bootstrap_servers
             raise Unavailable(f"simulator: {left} messages not acknowledged by Kafka at {address}")
+        return self._books.counts
 
     def _mark_ready(self) -> None:
         if self._books.counts.points > 0 and not self._ready.exists():
