@@ -5,6 +5,7 @@ longer, x = nothing more comes.
 """
 
 from tests.alert_logs import AlertLog, at, clock_of, every
+from udfs.offline_policy import OfflinePolicy
 
 DEVICE, FLAPPING = "device-offline", "flapping"
 
@@ -220,3 +221,16 @@ def test_each_flapping_has_its_own_episode():
     flappings = log.of(FLAPPING)
     assert [e["status"] for e in flappings] == ["firing", "resolved", "firing"]
     assert len({e["episode_id"] for e in flappings}) == 2
+
+
+#  13:11 W F    13:41 calm, W again     15:06 C: found in one block, told in their order
+def test_what_gets_worse_after_the_flapping_is_told_however_late_all_of_it_is_found():
+    log = late_flapper(until="15:10:00", back="15:10:00")
+    events = log.events(policy=OfflinePolicy(critical_after_ms=2 * 3_600_000))
+    assert brief(events)[-5:-1] == [
+        (FLAPPING, "firing", "13:11:00", True),
+        (FLAPPING, "resolved", "13:41:00", True),
+        (DEVICE, "firing", "13:41:00", True),
+        (DEVICE, "firing", "15:06:00", True),
+    ]
+    assert [e["severity"] for e in events[-3:]] == ["warning", "critical", "critical"]
