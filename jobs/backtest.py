@@ -34,6 +34,7 @@ from udfs.liveness import LivenessBlock, LivenessShard, Step, on_block, on_end
 from udfs.offline_policy import OfflinePolicy
 
 BLOCK_MAX_LINES = 10_000
+ENGINES = ("pure", "flink")
 FINE_MS = 1_000
 TIME_FIELDS = ("time", "emitted_at", "starts_at", "escalated_at", "ends_at", "last_seen")
 
@@ -143,37 +144,70 @@ class Backtest:
         return done.events
 
 
-def run_backtest(
-    input_file: Path,
-    settings_file: Path | None,
-    out: Path,
-    until: str | None = None,
-    ticks: str | None = None,
-) -> int:
+@dataclass(frozen=True)
+class LogFile:
+    """A log file and how to read it.
+
+    Args:
+        path: JSONL, see `backtest_log`.
+        settings_file: TOML with settings; the group `offline` counts.
+        until: time at which the log ends; its last line when None.
+        ticks: interval at which clock ticks are added, such as `5s`; none when None.
+    """
+
+    path: Path
+    settings_file: Path | None = None
+    until: str | None = None
+    ticks: str | None = None
+
+    def settings(self) -> Settings:
+        """Return the settings that count.
+
+        Raises:
+            SettingsError: the file, or a setting, is wrong.
+        """
+        if self.settings_file is not None:
+            choose_settings_file(self.settings_file)
+        return load_settings()
+
+    def lines(self) -> list[LogLine]:
+        """Return the log, ticks added.
+
+        Raises:
+            SettingsError: the file, a line or an argument is wrong.
+        """
+        tick_ms = None if self.ticks is None else parse_duration_ms(self.ticks)
+        return list(with_ticks(read_log(self.path), tick_ms, _until_ms(self.until)))
+
+
+def run_backtest(source: LogFile, out: Path, engine: str = "pure") -> int:
     """Run the alerting logic over a log file and write each event as one JSON line.
 
     Args:
-        input_file: JSONL, see `backtest_log`.
-        settings_file: TOML with settings; the group `offline` counts.
+        source: the log.
         out: where the events go, in order.
-        until: time at which the log ends; its last line when None.
-        ticks: interval at which clock ticks are added, such as `5s`; none when None.
+        engine: `pure`, or `flink` for a broker and the real job.
 
     Returns:
         How many events were written.
 
     Raises:
         SettingsError: a file, a line, a setting or an argument is wrong.
+        Unavailable: with `flink`, a part of the engine did not start or ended.
     """
-    if settings_file is not None:
-        choose_settings_file(settings_file)
-    settings: Settings = load_settings()
-    log = read_log(input_file)
-    tick_ms = None if ticks is None else parse_duration_ms(ticks)
-    backtest = Backtest(offline_policy(settings.offline))
+    if engine not in ENGINES:
+        cure = "use pure: it runs the same logic"
+        raise SettingsError("--engine", value=engine, allowed=" or ".join(ENGINES), cure=cure)
+    settings, lines = source.settings(), source.lines()
+    if engine == "flink":
+        from jobs.backtest_flink import run_in_flink  # noqa: PLC0415 - a broker and its clients
+
+        events: Iterable[AlertRecord] = run_in_flink(lines, settings.offline)
+    else:
+        events = Backtest(offline_policy(settings.offline)).run(lines)
     count = 0
     with out.open("wb") as file:
-        for event in backtest.run(with_ticks(log, tick_ms, _until_ms(until))):
+        for event in events:
             file.write(orjson.dumps(readable(event), option=orjson.OPT_APPEND_NEWLINE))
             count += 1
     return count

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from jobs.load_source import LoadSource
 from jobs.settings import KafkaSettings, Settings
+from jobs.whole_topic import whole_topic
 from schemas.control import (
     Ack,
     ControlEvent,
@@ -24,15 +23,12 @@ from schemas.control import (
     control_key,
 )
 from schemas.control_records import ControlMessage, control_events, ended_event
-from schemas.errors import Rejected, SettingsError, Unavailable
+from schemas.errors import Rejected, SettingsError
 from schemas.instants import format_instant
 from schemas.printable import printable
 from schemas.registry import SchemaRegistry
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 
-POLL_MAX_MESSAGES = 500
-POLL_TIMEOUT_S = 0.1
-STALL_MAX_S = 30.0
 KEY_MAX_CHARS = 100
 WHAT_MAX_CHARS = 120
 
@@ -141,21 +137,8 @@ def _text(key: bytes | None) -> str:
 
 def _messages(kafka: KafkaSettings) -> Iterator[ControlMessage]:
     """Yield everything that lies in the topic now."""
-    topic = topic_name(Topic.CONTROL, kafka.topic_prefix)
-    source = LoadSource(kafka.bootstrap_servers, f"{kafka.topic_prefix}fleetpulse-control-list")
-    with contextlib.closing(source):
-        limits = source.limits(topic, source.partitions([topic])[topic])
-        ends = {partition: end for partition, (low, end) in limits.items() if end > low}
-        source.assign({topic: {partition: limits[partition][0] for partition in ends}})
-        give_up_at_s = time.monotonic() + STALL_MAX_S
-        while not source.has_reached(topic, ends):
-            arrived = source.poll(POLL_MAX_MESSAGES, POLL_TIMEOUT_S).get(topic, [])
-            if arrived:
-                give_up_at_s = time.monotonic() + STALL_MAX_S
-            elif time.monotonic() > give_up_at_s:
-                raise Unavailable(f"{topic} is not delivered to its end")
-            for m in arrived:
-                yield ControlMessage(m.key, m.value, m.timestamp_ms, m.partition, m.offset)
+    for m in whole_topic(kafka, Topic.CONTROL, "fleetpulse-control-list"):
+        yield ControlMessage(m.key, m.value, m.timestamp_ms, m.partition, m.offset)
 
 
 _COLUMNS: dict[str, Any] = {

@@ -215,6 +215,15 @@ class LocalStack:
         argv = [sys.executable, "-m", module, *arguments]
         return self._group.start(Program(name, argv, child_environment(self.settings)))
 
+    def run_program(self, program: Program) -> None:
+        """Run a program that does one thing, such as a submission, to its end.
+
+        Raises:
+            Unavailable: it failed or took too long; with the end of its log.
+        """
+        self._group.start(program)
+        self._group.wait_for_exit(program.name, timeout_s=self.settings.stack.start_timeout_s)
+
     def wait_until_ready(self, name: str, *, timeout_s: float) -> None:
         """Wait until a process that was started with `start_module` is ready.
 

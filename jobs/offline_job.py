@@ -10,6 +10,9 @@ The sink is at-least-once: an alert does not wait for a checkpoint, and an event
 after a failure carries the same id.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from pyflink.common import Types
 from pyflink.datastream import DataStream
 from pyflink.table import StatementSet, StreamTableEnvironment
@@ -34,10 +37,19 @@ EventTopics = dict[Topic, tuple[str, int]]
 """Name on the broker and schema id of each topic of events."""
 
 
-def submit(settings: Settings, restore_path: str | None = None) -> str:
+USES = {
+    Topic.TELEMETRY: BlockUse.CONTACTS,
+    Topic.DEVICES: BlockUse.DEVICES,
+    Topic.CONTROL: BlockUse.CONTROLS,
+}
+
+
+def submit(
+    settings: Settings, restore_path: str | None = None, replay: "Replay | None" = None
+) -> str:
     """Build the job, submit it to the cluster and return its id."""
     tables = table_environment(settings, JOB_NAME, restore_path)
-    result = build(tables, settings, _topics(settings)).execute()
+    result = build(tables, settings, _topics(settings), replay).execute()
     return str(result.get_job_client().get_job_id())
 
 
@@ -50,13 +62,31 @@ def _topics(settings: Settings) -> EventTopics:
     }
 
 
-def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopics) -> StatementSet:
-    """Build the job without submitting it."""
+@dataclass(frozen=True)
+class Replay:
+    """A log that ends.
+
+    Args:
+        ends: of each topic that is read, by partition, the offset at which it ends.
+        end_ms: just after its last record.
+    """
+
+    ends: Mapping[Topic, Mapping[int, int]]
+    end_ms: int
+
+
+def build(
+    tables: StreamTableEnvironment,
+    settings: Settings,
+    topics: EventTopics,
+    replay: Replay | None = None,
+) -> StatementSet:
+    """Build the job without submitting it; of a replay it ends with the log."""
     prefix = settings.kafka.topic_prefix
     policy = offline_policy(settings.offline)
-    telemetry = _blocks(tables, settings, Topic.TELEMETRY, BlockUse.CONTACTS)
-    registry = _blocks(tables, settings, Topic.DEVICES, BlockUse.DEVICES)
-    control = _blocks(tables, settings, Topic.CONTROL, BlockUse.CONTROLS)
+    telemetry, registry, control = (
+        _blocks(tables, settings, topic, use, replay) for topic, use in USES.items()
+    )
     contacts = _split(telemetry, "split-contacts")
     spread = SpreadContainer(settings.flink.shard_count)
     controls = control.flat_map(spread, output_type=element_type()).uid("split-controls")
@@ -70,11 +100,11 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
         quiet.filter(is_for_shards)
         .union(contacts)
         .key_by(lambda element: element[0], key_type=Types.INT())
-        .process(WatchShards(policy), output_type=transition_type())
+        .process(WatchShards(policy, has_end=replay is not None), output_type=transition_type())
         .uid("watch-shards")
         .name("watch shards")
         .key_by(lambda _: 0, key_type=Types.INT())
-        .process(_fleet_stage(settings, topics), output_type=result_type())
+        .process(_fleet_stage(settings, topics, replay), output_type=result_type())
         .uid("watch-fleet")
         .name("watch fleet")
         .union(letters)
@@ -86,16 +116,22 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: EventTopic
     return pinned_insert(tables, insert_sql("results"), "write-results")
 
 
-def _fleet_stage(settings: Settings, topics: EventTopics) -> WatchFleet:
+def _fleet_stage(settings: Settings, topics: EventTopics, replay: Replay | None) -> WatchFleet:
     is_live = settings.kafka.clock == "log"
     policy = offline_policy(settings.offline)
-    return WatchFleet(policy, settings.flink.shard_count, topics, is_live=is_live)
+    end_ms = None if replay is None else replay.end_ms
+    return WatchFleet(policy, settings.flink.shard_count, topics, is_live=is_live, end_ms=end_ms)
 
 
 def _blocks(
-    tables: StreamTableEnvironment, settings: Settings, topic: Topic, use: BlockUse
+    tables: StreamTableEnvironment,
+    settings: Settings,
+    topic: Topic,
+    use: BlockUse,
+    replay: Replay | None,
 ) -> DataStream:
-    source = create_raw_source(tables, settings, topic, JOB_NAME)
+    ends = None if replay is None else replay.ends[topic]
+    source = create_raw_source(tables, settings, topic, JOB_NAME, ends)
     return containers(tables, settings, source, use)
 
 

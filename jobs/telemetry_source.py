@@ -1,5 +1,7 @@
 """The raw Kafka sources: bytes and their place in the log, nothing decoded in the JVM."""
 
+from collections.abc import Mapping
+
 from pyflink.datastream import DataStream
 from pyflink.table import DataTypes, StreamTableEnvironment
 from pyflink.table.udf import udf
@@ -28,6 +30,7 @@ def create_raw_source(
     settings: Settings,
     topic: Topic,
     group_id: str,
+    ends: Mapping[int, int] | None = None,
 ) -> str:
     """Create the table of a topic's raw records and return its name.
 
@@ -41,6 +44,7 @@ def create_raw_source(
         settings: of the whole engine.
         topic: the shared topic.
         group_id: without the prefix.
+        ends: of a replay, by partition, the offset at which its log ends; None reads for ever.
     """
     name = f"raw_{topic.value.replace('-', '_')}"
     tables.execute_sql(f"""
@@ -54,13 +58,13 @@ def create_raw_source(
             log_headers map<string not null, bytes> metadata from 'headers' virtual
         ) with (
             'connector' = 'kafka',
-            {_topic_option(settings, topic)},
+            {_topic_option(settings, topic, is_replay=ends is not None)},
             'properties.bootstrap.servers' = '{settings.kafka.bootstrap_servers}',
             'properties.group.id' = '{settings.kafka.topic_prefix}{group_id}',
             'properties.isolation.level' = 'read_committed',
             'properties.auto.offset.reset' = 'earliest',
             'scan.startup.mode' = 'group-offsets',
-            'scan.topic-partition-discovery.interval' = '{PARTITION_DISCOVERY_MS} ms',
+            {_end_options(ends)},
             'key.format' = 'raw',
             'key.fields' = 'k',
             'value.format' = 'raw',
@@ -69,9 +73,16 @@ def create_raw_source(
     return name
 
 
-def _topic_option(settings: Settings, topic: Topic) -> str:
+def _end_options(ends: Mapping[int, int] | None) -> str:
+    if ends is None:
+        return f"'scan.topic-partition-discovery.interval' = '{PARTITION_DISCOVERY_MS} ms'"
+    places = ";".join(f"partition:{number},offset:{end}" for number, end in ends.items())
+    return f"'scan.bounded.mode' = 'specific-offsets','scan.bounded.specific-offsets' = '{places}'"
+
+
+def _topic_option(settings: Settings, topic: Topic, *, is_replay: bool) -> str:
     prefix = settings.kafka.topic_prefix
-    if topic is Topic.TELEMETRY:
+    if topic is Topic.TELEMETRY and not is_replay:
         return f"'topic-pattern' = '{telemetry_pattern(prefix)}'"
     return f"'topic' = '{topic_name(topic, prefix)}'"
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from pyflink.common import Row, Types
@@ -34,6 +35,8 @@ class WatchFleet(KeyedProcessFunction):
         shard_count: whose clocks are waited for.
         topics: name on the broker, and schema id, of alerts and of device statuses.
         is_live: whether the log's times are of today, so that it can lag behind our clock.
+        end_ms: of a replay, just after its last record: all leaves then, in one order, whichever
+            partition was read first.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class WatchFleet(KeyedProcessFunction):
         topics: dict[Topic, tuple[str, int]],
         *,
         is_live: bool = True,
+        end_ms: int | None = None,
     ) -> None:
         self.policy = policy
         self.shard_count = shard_count
         self.topics = topics
         self.is_live = is_live
+        self.end_ms = end_ms
         self.fleet: ValueState | None = None
         self.known: FleetState | None = None
         self.watch: ValueState | None = None
@@ -121,7 +126,7 @@ class WatchFleet(KeyedProcessFunction):
             self.known = (
                 FleetState.from_bytes(bytes(stored))
                 if stored is not None
-                else FleetState.empty(self.shard_count)
+                else replace(FleetState.empty(self.shard_count), hold_until_ms=self.end_ms)
             )
         return self.known
 

@@ -21,7 +21,8 @@ FUNCTION_MAX_LINES = 60
 BANNED_IN_CLASSES = re.compile(r"Manager|Helper|Util|Processor|Handler|^My[A-Z]")
 BANNED_VARIABLES = {"info", "tmp", "data", "foo", "temp", "obj", "val"}
 PRINTING = {"jobs/clock_service.py", "jobs/jar_fetch.py", "jobs/loader_service.py"}
-PRINTING |= {"jobs/schema_check.py", "jobs/submit.py", "benchmarks/measure_codec.py"}
+PRINTING |= {"jobs/schema_check.py", "jobs/submit.py", "jobs/replay_submit.py"}
+PRINTING |= {"benchmarks/measure_codec.py"}
 PRINTING |= {"benchmarks/measure_freshness.py", "benchmarks/measure_loader.py"}
 PRINTING |= {"benchmarks/measure_queries.py", "benchmarks/measure_alerts.py"}
 """Processes that a person starts: what they did, or why not, is one line."""

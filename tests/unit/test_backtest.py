@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.backtest import run_backtest
+from jobs.backtest import LogFile, run_backtest
 from schemas.errors import SettingsError
 from schemas.records import schema_of
 from schemas.topics import Topic
@@ -32,7 +32,7 @@ DEVICE = {
 def test_a_log_becomes_events_with_every_field_of_the_schema(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.jsonl", DEVICE, contact("2026-01-01T12:00:00Z"))
     out = tmp_path / "alerts.jsonl"
-    assert run_backtest(log, None, out, "2026-01-01T14:00:00Z", "5s") == 2
+    assert run_backtest(LogFile(log, until="2026-01-01T14:00:00Z", ticks="5s"), out) == 2
     events = [json.loads(line) for line in out.read_text().splitlines()]
     names = {field["name"] for field in schema_of(Topic.ALERTS)["fields"]}
     assert [set(event) for event in events] == [names, names]
@@ -47,7 +47,7 @@ def test_ticks_and_times_as_epoch_ms_do_the_same(tmp_path: Path) -> None:
     ticks = [{"at": start_ms + 5000 * n, "type": "tick"} for n in range(1, 62)]
     log = write_log(tmp_path / "log.jsonl", DEVICE, contact(start_ms), *ticks)  # type: ignore[arg-type]  # a mixed list
     out = tmp_path / "alerts.jsonl"
-    assert run_backtest(log, None, out) == 1
+    assert run_backtest(LogFile(log), out) == 1
     assert json.loads(out.read_text())["time"] == "2026-01-01T12:05:00.000Z"
 
 
@@ -57,7 +57,7 @@ def test_settings_change_the_thresholds(tmp_path: Path, monkeypatch: pytest.Monk
     settings.write_text("[offline]\nwarning_after_s = 60\ncritical_after_s = 120\n")
     log = write_log(tmp_path / "log.jsonl", DEVICE, contact("2026-01-01T12:00:00Z"))
     out = tmp_path / "alerts.jsonl"
-    assert run_backtest(log, settings, out, "2026-01-01T12:01:30Z", "5s") == 1
+    assert run_backtest(LogFile(log, settings, "2026-01-01T12:01:30Z", "5s"), out) == 1
     assert json.loads(out.read_text())["time"] == "2026-01-01T12:01:00.000Z"
 
 
@@ -78,19 +78,25 @@ def test_a_wrong_line_is_refused_by_its_number(
 ) -> None:
     log = write_log(tmp_path / "log.jsonl", DEVICE, line)
     with pytest.raises(SettingsError, match="line 2") as refused:
-        run_backtest(log, None, tmp_path / "alerts.jsonl")
+        run_backtest(LogFile(log), tmp_path / "alerts.jsonl")
     assert named in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="JSONL file"):
-        run_backtest(tmp_path / "none.jsonl", None, tmp_path / "alerts.jsonl")
+        run_backtest(LogFile(tmp_path / "none.jsonl"), tmp_path / "alerts.jsonl")
 
 
 def test_an_empty_log_has_no_events(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.jsonl")
-    assert run_backtest(log, None, tmp_path / "alerts.jsonl", "2026-01-01T14:00:00Z", "5s") == 0
+    source = LogFile(log, until="2026-01-01T14:00:00Z", ticks="5s")
+    assert run_backtest(source, tmp_path / "alerts.jsonl") == 0
+
+
+def test_an_unknown_engine_is_refused_by_name(tmp_path):
+    with pytest.raises(SettingsError, match=r"--engine .*pure or flink"):
+        run_backtest(LogFile(tmp_path / "log.jsonl"), tmp_path / "alerts.jsonl", "spark")
 
 
 def test_case_34_a_rule_line_changes_thresholds_while_a_log_is_read(tmp_path: Path) -> None:
@@ -98,7 +104,7 @@ def test_case_34_a_rule_line_changes_thresholds_while_a_log_is_read(tmp_path: Pa
     said = {"at": "2026-01-01T12:06:00Z", "type": "control", "event": rule}
     log = write_log(tmp_path / "log.jsonl", DEVICE, contact("2026-01-01T12:00:00Z"), said)
     out = tmp_path / "alerts.jsonl"
-    assert run_backtest(log, None, out, "2026-01-01T12:20:00Z", "5s") == 3
+    assert run_backtest(LogFile(log, until="2026-01-01T12:20:00Z", ticks="5s"), out) == 3
     events = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(e["status"], e["reason"], e["time"][11:19], e["threshold_s"]) for e in events] == [
         ("firing", None, "12:05:00", 300.0),
