@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TEST_WORKERS ?= 2
 CACHE_DIR ?= $(or $(FLEETPULSE_STACK__CACHE_DIR),$(HOME)/.cache/fleetpulse)
 PACKAGES := jobs schemas udfs sinks benchmarks
 LOCKS := requirements/bootstrap.lock requirements/all.lock docker/jars.lock
@@ -43,7 +44,7 @@ jars: $(VENV)/.complete ## fetch the Java files that are missing and check them
 	@$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)"
 
 lock: $(VENV)/.complete ## write the lock files anew from pyproject.toml and jobs/jar_fetch.py
-	$(COMPILE) --extra dev -o requirements/all.lock pyproject.toml
+	$(COMPILE) --extra dev -o requirements/all.lock pyproject.toml requirements/bootstrap.in
 	$(COMPILE) -c requirements/all.lock -o requirements/bootstrap.lock requirements/bootstrap.in
 	$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)" --write-lock
 
@@ -59,7 +60,7 @@ check: setup ## lint, formatting, types, and whether a schema has changed in a w
 	$(BIN)/yamllint --strict -d '{extends: relaxed, rules: {line-length: {max: 120}}}' docker
 
 test: setup ## every test: unit, tidy, flink, simulation, integration
-	$(BIN)/pytest tests $(PACKAGES)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile tests $(PACKAGES)
 
 fuzz: setup ## a million mutated messages on the codec, about half an hour; not in `make test`
 	POLARS_MAX_THREADS=1 RUST_BACKTRACE=0 $(BIN)/python -m tests.codec_fuzz 2>/dev/null
