@@ -14,6 +14,7 @@ import polars as pl
 
 from udfs.alerts import AlertRecord
 from udfs.device_status import StatusRecord
+from udfs.emergency import LAST_OF_INSTANT
 from udfs.fleet_account import FleetAccount
 from udfs.fleet_keys import FleetKey
 from udfs.fleet_rules import FleetRules
@@ -25,7 +26,7 @@ from udfs.offline_rules import OfflineRules
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.stays import Stays
-from udfs.transitions import no_transitions, with_all_columns
+from udfs.transitions import Cause, no_transitions, with_all_columns
 from udfs.waiting_rows import take_ripe
 from udfs.watched_fleet import WatchedFleet
 
@@ -49,6 +50,7 @@ class FleetState:
         stays: where devices were while their episodes were open.
         done_ms: below this all is accounted; what is held lies between it and the clocks.
         rules: about silence, of which the shares of fleets count here.
+        fleet_kinds: of the fleets that are watched.
     """
 
     clocks_ms: tuple[int, ...]
@@ -61,6 +63,7 @@ class FleetState:
     done_ms: int = UNKNOWN_MS
     hush_before_ms: int | None = None
     rules: OfflineRules = field(default_factory=OfflineRules)
+    fleet_kinds: FleetKind = FleetKind.TENANT
 
     @property
     def tenants(self) -> dict[str, WatchedFleet]:
@@ -86,6 +89,7 @@ class FleetState:
             "done_ms": self.done_ms,
             "hush_before_ms": self.hush_before_ms,
             "rules": self.rules.to_values(),
+            "fleet_kinds": int(self.fleet_kinds),
         }
         return pack_state(STATE_VERSION, {"waiting": self.waiting}, meta)
 
@@ -111,6 +115,7 @@ class FleetState:
             state.meta.get("done_ms", min(state.meta["clocks_ms"])),
             state.meta.get("hush_before_ms", state.meta["hold_until_ms"]),
             OfflineRules.from_values(state.meta.get("rules", [])),
+            FleetKind(state.meta.get("fleet_kinds", FleetKind.TENANT)),
         )
 
 
@@ -135,6 +140,9 @@ def on_transitions(
         clock_ms: no later row of the shard lies below it.
         policy: thresholds and channels.
     """
+    dropped: list[AlertRecord] = []
+    if state.fleet_kinds != policy.fleet_kinds:
+        state, dropped = _with_kinds(state, policy)
     clocks, waiting = list(state.clocks_ms), state.waiting
     clocks[shard] = max(clocks[shard], clock_ms)
     if not transitions.is_empty():
@@ -143,7 +151,7 @@ def on_transitions(
     held_ms = state.hold_until_ms
     # Nothing can leave before the slowest shard has moved.
     if low_ms == min(state.clocks_ms) or (held_ms is not None and low_ms < held_ms):
-        return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), [], [])
+        return FleetStep(replace(state, clocks_ms=tuple(clocks), waiting=waiting), dropped, [])
     ripe, waiting = take_ripe(waiting, low_ms)
     stays, rules = state.stays.copy(), FleetRules(policy, state.rules, state.done_ms)
     account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, state.done_ms, rules)
@@ -161,5 +169,27 @@ def on_transitions(
         stays=stays,
         done_ms=low_ms,
         rules=account.rules.rules,
+        fleet_kinds=policy.fleet_kinds,
     )
-    return FleetStep(after, account.events, account.statuses)
+    return FleetStep(after, [*dropped, *account.events], account.statuses)
+
+
+def _with_kinds(state: FleetState, policy: OfflinePolicy) -> tuple[FleetState, list[AlertRecord]]:
+    """Return the state for other kinds of fleets, and the ends of emergencies of those dropped.
+
+    Of fleets that are new, the shards' roll call tells who counts; of those that are dropped, what
+    still waits must not count when they are watched again.
+    """
+    kinds = policy.fleet_kinds
+    end_ms = state.done_ms
+    ends = [
+        state.fleets[key].without_emergency(
+            (end_ms, LAST_OF_INSTANT), end_ms, policy, Cause.RULE_CHANGED
+        )[1]
+        for key in sorted(state.fleets)
+        if key.kind not in kinds and state.fleets[key].emergency is not None
+    ]
+    kept = {key: fleet for key, fleet in state.fleets.items() if key.kind in kinds}
+    counted = pl.col("fleet_kinds").fill_null(int(FleetKind.TENANT)) & pl.lit(int(kinds), pl.Int8)
+    waiting = state.waiting.with_columns(fleet_kinds=counted)
+    return replace(state, fleets=kept, waiting=waiting, fleet_kinds=kinds), ends

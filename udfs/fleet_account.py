@@ -21,12 +21,13 @@ from udfs.hearing import Hearing
 from udfs.hushes import Hushes
 from udfs.inhibition import Inhibition
 from udfs.notices import device_notice, flapping_notice
-from udfs.offline_policy import DAY_MS
+from udfs.offline_policy import DAY_MS, FleetKind
 from udfs.stays import Stays
 from udfs.transitions import ENDS, FLAPPING_KINDS, INFO_KINDS, OPEN_KINDS, Cause, Kind
 from udfs.watched_fleet import WatchedFleet
 
 PARTITION_KINDS = (Kind.MET, Kind.BLIND, Kind.HEARD, Kind.GAP)
+SILENT_KINDS = (Kind.MOVED, Kind.ROLL_CALL)
 
 
 class FleetAccount:
@@ -59,6 +60,9 @@ class FleetAccount:
         self.rules = rules
         self.policy = rules.policy
         self._inhibition = Inhibition(self.fleets, stays, self.policy.fleet_kinds)
+        kinds: list[int | None] = [*range(FleetKind.SITE * 2)]
+        self._kinds = {n: FleetKind(n or 0) & self.policy.fleet_kinds for n in kinds}
+        self._kinds[None] = FleetKind.TENANT
         self._done_ms = done_ms
         self.events: list[AlertRecord] = []
         self.statuses: list[StatusRecord] = []
@@ -89,10 +93,10 @@ class FleetAccount:
         self.stays.take(row)
         if row["kind"] in OPEN_KINDS:
             return
-        status = None if row["kind"] == Kind.MOVED else status_record(row)
+        status = None if row["kind"] in SILENT_KINDS else status_record(row)
         if status is not None:
             self.statuses.append(status)
-        for key, changes in changes_of(row, self.policy.fleet_kinds).items():
+        for key, changes in changes_of(row, self._kinds[row["fleet_kinds"]]).items():
             fleet = self.fleets.get(key) or WatchedFleet(key)
             self._judge(fleet.counted(changes, row["device_id"], self._blind), row)
 

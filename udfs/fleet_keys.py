@@ -13,7 +13,6 @@ from udfs.device_columns import Stage
 from udfs.hushes import Subject
 from udfs.offline_policy import FleetKind
 from udfs.stays import place_before, place_now
-from udfs.transitions import ENDS
 
 
 class FleetKey(NamedTuple):
@@ -62,7 +61,8 @@ def keys_of(
     tenant_id: str, deployment_group: str, site: str, kinds: FleetKind
 ) -> Iterator[FleetKey]:
     """Yield the fleets that a device counts in, the tenant's first; no name, no fleet."""
-    yield FleetKey(tenant_id)
+    if FleetKind.TENANT in kinds:
+        yield FleetKey(tenant_id)
     if kinds is FleetKind.TENANT:
         return
     if FleetKind.DEPLOYMENT_GROUP in kinds and deployment_group:
@@ -98,6 +98,6 @@ def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]
 def _stands(row: Transition) -> tuple[int, int]:
     """Return whether a device is in N and in M after a row: 0 or 1 each."""
     is_monitored = row["is_counted"] and row["monitored_delta"] >= 0
-    has_ended = row["kind"] in ENDS
-    is_offline = is_monitored and row["stage"] != Stage.NONE and not has_ended
+    # Of what has ended, the stage is the one it had.
+    is_offline = is_monitored and row["stage"] != Stage.NONE and row["offline_delta"] >= 0
     return int(is_monitored), int(is_offline)

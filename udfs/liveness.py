@@ -24,7 +24,7 @@ from udfs.device_columns import DeviceColumns
 from udfs.flapping import Flaps
 from udfs.known_logs import KnownLogs
 from udfs.liveness_step import ShardStep
-from udfs.offline_policy import OfflinePolicy
+from udfs.offline_policy import FleetKind, OfflinePolicy
 from udfs.partition_clocks import (
     PARTITION_ROW,
     STRETCH_SCHEMA,
@@ -36,6 +36,7 @@ from udfs.partition_clocks import (
 )
 from udfs.registry_changes import PendingChanges
 from udfs.skews import Skews
+from udfs.roll_call import call_roll
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 
 STATE_VERSION = 2
@@ -119,6 +120,7 @@ class LivenessShard:
         book: what operators planned.
         flaps: which devices change too often.
         skews: which devices have a wrong clock.
+        fleet_kinds: of the fleets that know of the shard's devices.
     """
 
     devices: DeviceColumns
@@ -130,6 +132,7 @@ class LivenessShard:
     logs: KnownLogs = field(default_factory=KnownLogs)
     flaps: Flaps = field(default_factory=Flaps.empty)
     skews: Skews = field(default_factory=Skews.empty)
+    fleet_kinds: FleetKind = FleetKind.TENANT
 
     @classmethod
     def empty(cls, shard: int) -> "LivenessShard":
@@ -150,6 +153,7 @@ class LivenessShard:
             "book": self.book.to_values(),
             "rules": self.book.rules.to_values(),
             "logs": self.logs.to_values(),
+            "fleet_kinds": int(self.fleet_kinds),
         }
         return pack_state(
             STATE_VERSION, frames | self.flaps.to_frames() | self.skews.to_frames(), meta
@@ -179,6 +183,7 @@ class LivenessShard:
             ),
             Flaps.from_frames(state.frames),
             Skews.from_frames(state.frames),
+            FleetKind(state.meta.get("fleet_kinds", FleetKind.TENANT)),
         )
 
 
@@ -206,7 +211,7 @@ def on_block(state: LivenessShard, block: LivenessBlock, policy: OfflinePolicy) 
     step.take_controls(block.controls)
     step.take_log(block.contacts, block.clocks)
     step.sweep()
-    return _finished(step, is_speaker=state.is_speaker, policy=policy)
+    return _with_roll(_finished(step, is_speaker=state.is_speaker, policy=policy), state, policy)
 
 
 def on_end(state: LivenessShard, policy: OfflinePolicy) -> Step:
@@ -214,6 +219,7 @@ def on_end(state: LivenessShard, policy: OfflinePolicy) -> Step:
     step = _begun(state, policy)
     step.settle_last_instant()
     finished = _finished(step, is_speaker=state.is_speaker, policy=policy)
+    finished = _with_roll(finished, state, policy)
     return replace(finished, clock_ms=int(step.clocks_ms().max(initial=UNKNOWN_MS)) + 1)
 
 
@@ -226,6 +232,15 @@ def _begun(state: LivenessShard, policy: OfflinePolicy) -> ShardStep:
     return step
 
 
+def _with_roll(step: Step, before: LivenessShard, policy: OfflinePolicy) -> Step:
+    """Return a step that also tells fleets which are watched from now on who counts in them."""
+    new = policy.fleet_kinds & ~before.fleet_kinds
+    if not new:
+        return step
+    roll = call_roll(before.devices, before.logs, before.partitions, new, policy)
+    return replace(step, transitions=pl.concat([roll, step.transitions]))
+
+
 def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> Step:
     if not is_speaker:
         step.log.spans.clear()
@@ -234,7 +249,16 @@ def _finished(step: ShardStep, *, is_speaker: bool, policy: OfflinePolicy) -> St
     partitions, start_ms = step.partitions, step.start_ms
     skews = step.skews.without_past(slowest_ms(step.partitions))
     state = LivenessShard(
-        step.devices, partitions, step.pending, start_ms, is_speaker, book, step.logs, flaps, skews
+        step.devices,
+        partitions,
+        step.pending,
+        start_ms,
+        is_speaker,
+        book,
+        step.logs,
+        flaps,
+        skews,
+        policy.fleet_kinds,
     )
     transitions = step.log.to_frame(step.devices, step.logs, step.clocks_ms(), policy)
     clock_ms = low_clock_ms(step.partitions, policy.blind_after_ms)

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     FLAPPING_ENDED = "flapping_ended"  # an open episode whose device flaps no longer
     MOVED = "moved"  # a device is heard on another partition, or has another group or site
     RULE_CHANGED = "rule_changed"  # a rule ends an episode: the silence is allowed, for now
+    ROLL_CALL = "roll_call"  # a device counts in fleets that are watched from now on
     CONTROL = "control"  # what operators said; its JSON is the reason
 
 
@@ -108,6 +109,7 @@ TRANSITION_SCHEMA: dict[str, Any] = {
     "model_version": pl.String,
     "left_group": pl.String,  # before; null where it was the same
     "left_site": pl.String,
+    "fleet_kinds": pl.Int8,  # in which it counts, `FleetKind`; null: the tenant's
 }
 
 
@@ -189,6 +191,7 @@ def part_frame(
         "untold": part.flaps["untold"].astype(np.int8),
         **labels_of(part.codes, devices),
         **left_labels(part.left_codes, part.codes, devices),
+        "fleet_kinds": pl.repeat(int(policy.fleet_kinds), len(rows), eager=True),
     }
     return pl.DataFrame(
         [pl.Series(name, columns[name], kind) for name, kind in TRANSITION_SCHEMA.items()]

@@ -19,6 +19,7 @@ from tests.simulation.test_alerts_match_oracle import (
     settled,
     told_by_engine,
 )
+from udfs.fleet_keys import FleetKey
 from udfs.offline_policy import FleetKind, OfflinePolicy
 
 ALL = FleetKind.TENANT | FleetKind.DEPLOYMENT_GROUP | FleetKind.SITE
@@ -69,3 +70,40 @@ def test_random_logs_have_emergencies_of_each_kind_told_and_suppressed() -> None
         if event["severity"] == "emergency"
     }
     assert len(found) == 10
+
+
+@given(seed=SEEDS, cut_seed=SEEDS, shard_count=st.sampled_from([1, 2, 4]))
+@settings(max_examples=25, deadline=None)
+def test_fleets_that_are_watched_later_or_again_count_as_if_always(
+    seed: int, cut_seed: int, shard_count: int
+) -> None:
+    #  tenant --- | tenant, group, site --- | tenant, site --- | ... | all three
+    chance = random.Random(cut_seed)
+    lines = list(numbered_lines(lines_of(scope_log(seed))))
+    cuts = sorted(chance.randrange(len(lines)) for _ in range(chance.choice([1, 2, 5])))
+    plan = BacktestPlan(shard_count, fine_ms=None)
+    backtest, whole = Backtest(OfflinePolicy(), plan), Backtest(POLICY, plan)
+    told: list[Alert] = []
+    for begin, end in pairwise([0, *cuts, len(lines)]):
+        kinds = ALL if end == len(lines) else FleetKind(chance.choice([1, 3, 5, 7]))
+        after = Backtest(OfflinePolicy(fleet_kinds=kinds), plan)
+        after.shards, after.fleet = backtest.shards, backtest.fleet
+        after.restart()
+        for at in range(begin, end, 500):
+            told += after.take(lines[at : min(end, at + 500)])
+        backtest = after
+    told += backtest.end()
+    whole.take(lines)
+    whole.end()
+    assert homes(backtest) == homes(whole)
+    ended = [e["episode_id"] for e in told if e["status"] == "resolved"]
+    assert len(ended) == len(set(ended))
+
+
+def homes(backtest: Backtest) -> dict[FleetKey, tuple[int, int, object]]:
+    """Return N and M of all fleets, and where they are counted."""
+    return {
+        key: (fleet.monitored_count, fleet.offline_count, fleet.homes)
+        for key, fleet in backtest.fleet.fleets.items()
+        if fleet.homes
+    }
