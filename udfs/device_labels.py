@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.device_columns import NO_LABEL, DeviceColumns
+from udfs.device_columns import NO_LABEL, DeviceColumns, is_monitored, is_open
+from udfs.offline_policy import FleetKind, OfflinePolicy
 from udfs.partition_clocks import Bools, Rows
 
 
@@ -38,11 +39,25 @@ def sites_of(devices: DeviceColumns, rows: Rows) -> NDArray[Any]:
     return _texts([label.site for label in devices.twins.labels], rows["twin"])
 
 
-def has_other_place(devices: DeviceColumns, rows: Rows, after: Rows) -> Bools:
-    """Return which devices have another group or site than before, shape (n,)."""
-    has_other: Bools = groups_of(devices, rows) != groups_of(devices, after)
-    has_other |= sites_of(devices, rows) != sites_of(devices, after)
-    return has_other.astype(np.bool_)
+def are_regrouped(devices: DeviceColumns, rows: Rows, after: Rows, policy: OfflinePolicy) -> Bools:
+    """Return of which devices the fleets, or an open episode, must learn of a new place.
+
+    Args:
+        devices: for labels.
+        rows: DEVICE_ROW before, shape (n,).
+        after: the same afterwards.
+        policy: whether groups and sites are watched.
+    """
+    regrouped: Bools = (rows["claim"] != after["claim"]) | (rows["twin"] != after["twin"])
+    # The end of an episode is told as its beginning was, so as of the place it had then.
+    is_counted = is_monitored(rows) & (policy.fleet_kinds != FleetKind.TENANT)
+    regrouped &= is_open(rows) | is_counted
+    if regrouped.any():
+        before, now = rows[regrouped], after[regrouped]
+        has_other = groups_of(devices, before) != groups_of(devices, now)
+        has_other |= sites_of(devices, before) != sites_of(devices, now)
+        regrouped[regrouped] = has_other
+    return regrouped
 
 
 def _texts(texts: list[str], codes: NDArray[Any]) -> NDArray[Any]:

@@ -17,9 +17,9 @@ from udfs.device_columns import (
     is_open,
     set_flag,
 )
-from udfs.device_labels import has_other_place
+from udfs.device_labels import are_regrouped
 from udfs.known_logs import KnownLogs
-from udfs.offline_policy import DAY_MS, FleetKind
+from udfs.offline_policy import DAY_MS
 from udfs.partition_clocks import (
     Bools,
     Int64s,
@@ -85,7 +85,7 @@ class DeviceMoves(ClimbMoves):
         is_new = is_first & ~is_back
         self.log.add(Kind.SEEN, index[is_new], (rows[is_new], heard[is_new]), clock_ms[is_new])
         has_moved = rows["partition"] != heard["partition"]
-        has_moved |= self._has_other_fleets(rows, heard)
+        has_moved |= are_regrouped(self.devices, rows, heard, self.policy)
         has_moved &= ~is_first & ~is_back & is_monitored(rows)
         move = rows[has_moved], heard[has_moved]
         self.log.add(Kind.MOVED, index[has_moved], move, clock_ms[has_moved])
@@ -210,18 +210,8 @@ class DeviceMoves(ClimbMoves):
         moved |= is_monitored(rows) != is_monitored(after)
         moved &= chosen
         self.log.add(Kind.REGISTERED, index[moved], (rows[moved], after[moved]), told_ms[moved])
-        moved = self._has_other_fleets(rows, after) & chosen & ~moved
+        moved = are_regrouped(self.devices, rows, after, self.policy) & chosen & ~moved
         self.log.add(Kind.MOVED, index[moved], (rows[moved], after[moved]), told_ms[moved])
-
-    def _has_other_fleets(self, rows: Rows, after: Rows) -> Bools:
-        """Return of which devices the fleets or the open episode must learn of a new place."""
-        has_other: Bools = (rows["claim"] != after["claim"]) | (rows["twin"] != after["twin"])
-        # The end of an episode is told as its beginning was, so as of the place it had then.
-        is_counted = is_monitored(rows) & (self.policy.fleet_kinds != FleetKind.TENANT)
-        has_other &= is_open(rows) | is_counted
-        if has_other.any():
-            has_other[has_other] = has_other_place(self.devices, rows[has_other], after[has_other])
-        return has_other
 
     def tell_overdue(self, slowest: int) -> None:
         """Tell of devices that were registered a day ago and never came."""

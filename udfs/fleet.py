@@ -26,8 +26,8 @@ from udfs.offline_rules import OfflineRules
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.stays import Stays
-from udfs.transitions import Cause, no_transitions, with_all_columns
-from udfs.waiting_rows import take_ripe
+from udfs.transitions import Cause, no_transitions
+from udfs.waiting_rows import take_ripe, with_all_columns
 from udfs.watched_fleet import WatchedFleet
 
 STATE_VERSION = 2

@@ -5,14 +5,14 @@ where such are watched. When the registry or its own claim gives it another grou
 one fleet and joins another, with what it is: in N, and in M if it is offline.
 """
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from udfs.alerts import Transition
 from udfs.device_columns import Stage
 from udfs.hushes import Subject
 from udfs.offline_policy import FleetKind
-from udfs.stays import place_before, place_now
+from udfs.stays import has_left, place_before, place_now
 
 
 class FleetKey(NamedTuple):
@@ -59,16 +59,22 @@ class Change(NamedTuple):
 
 def keys_of(
     tenant_id: str, deployment_group: str, site: str, kinds: FleetKind
-) -> Iterator[FleetKey]:
-    """Yield the fleets that a device counts in, the tenant's first; no name, no fleet."""
-    if FleetKind.TENANT in kinds:
-        yield FleetKey(tenant_id)
+) -> tuple[FleetKey, ...]:
+    """Return the fleets that a device counts in, the tenant's first; no name, no fleet."""
     if kinds is FleetKind.TENANT:
-        return
+        return _whole(tenant_id)
+    keys = _whole(tenant_id) if FleetKind.TENANT in kinds else ()
     if FleetKind.DEPLOYMENT_GROUP in kinds and deployment_group:
-        yield FleetKey(tenant_id, FleetKind.DEPLOYMENT_GROUP, deployment_group)
+        keys += (FleetKey(tenant_id, FleetKind.DEPLOYMENT_GROUP, deployment_group),)
     if FleetKind.SITE in kinds and site:
-        yield FleetKey(tenant_id, FleetKind.SITE, site)
+        keys += (FleetKey(tenant_id, FleetKind.SITE, site),)
+    return keys
+
+
+@lru_cache(maxsize=4_096)
+def _whole(tenant_id: str) -> tuple[FleetKey, ...]:
+    """Return the fleet of a whole tenant; kept, as a storm asks for it with every row."""
+    return (FleetKey(tenant_id),)
 
 
 def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]]:
@@ -79,12 +85,14 @@ def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]
         kinds: of the fleets that are watched.
     """
     monitored, offline = row["monitored_delta"], row["offline_delta"]
-    tenant_id, now, left = row["tenant_id"], place_now(row), place_before(row)
-    if left == now and row["partition"] == row["left_partition"]:
+    tenant_id = row["tenant_id"]
+    if row["partition"] == row["left_partition"] and not has_left(row):
         if monitored == 0 and offline == 0:
             return {}
         change = [Change(row["partition"], monitored, offline)]
-        return dict.fromkeys(keys_of(tenant_id, *now, kinds), change)
+        keys = keys_of(tenant_id, row["deployment_group"], row["site"], kinds)
+        return dict.fromkeys(keys, change)
+    now, left = place_now(row), place_before(row)
     is_in_n, is_in_m = _stands(row)
     changes: dict[FleetKey, list[Change]] = {}
     before = Change(row["left_partition"], -(is_in_n - monitored), -(is_in_m - offline))
@@ -92,7 +100,7 @@ def changes_of(row: Transition, kinds: FleetKind) -> dict[FleetKey, list[Change]
         changes[key] = [before]
     for key in keys_of(tenant_id, *now, kinds):
         changes[key] = [*changes.get(key, []), Change(row["partition"], is_in_n, is_in_m)]
-    return changes if left == now else dict(sorted(changes.items()))
+    return dict(sorted(changes.items()))
 
 
 def _stands(row: Transition) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Which emergencies keep the events of a device, or of a smaller fleet, from people (C7)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from udfs.alerts import Transition
@@ -8,7 +8,7 @@ from udfs.emergency import Moment
 from udfs.fleet_keys import FleetKey, keys_of
 from udfs.hushes import MUTE, Hushes
 from udfs.offline_policy import FleetKind
-from udfs.stays import Place, Stays, place_now
+from udfs.stays import Stays
 from udfs.watched_fleet import WatchedFleet
 
 
@@ -28,14 +28,15 @@ class Inhibition:
 
     def firing(self, row: Transition) -> list[str]:
         """Return the emergencies that fire for a row's device now, the tenant's first."""
-        found = (fleet.emergency for fleet in self._fleets_of(row, place_now(row)))
-        return [emergency.event_id for emergency in found if emergency is not None]
+        names = row["tenant_id"], row["deployment_group"], row["site"]
+        found = [self.fleets.get(key) for key in keys_of(*names, self.kinds)]
+        return [f.emergency.event_id for f in found if f is not None and f.emergency is not None]
 
     def covering(self, row: Transition, moment: Moment) -> list[str]:
         """Return the emergencies into which an earlier moment of a row's device fell."""
         place = self.stays.place_at(row, moment[0])
-        fleets = self._fleets_of(row, place)
-        found = (fleet.covering(moment, row["time_ms"]) for fleet in fleets)
+        fleets = map(self.fleets.get, keys_of(row["tenant_id"], *place, self.kinds))
+        found = [f.covering(moment, row["time_ms"]) for f in fleets if f is not None]
         return [emergency.event_id for emergency in found if emergency is not None]
 
     def of_fleet(self, key: FleetKey, hushes: Hushes, at_ms: int) -> tuple[str, ...]:
@@ -48,9 +49,3 @@ class Inhibition:
         if hushes.is_muted(key.subject, at_ms):
             causes.append(MUTE)
         return tuple(causes)
-
-    def _fleets_of(self, row: Transition, place: Place) -> Iterator[WatchedFleet]:
-        for key in keys_of(row["tenant_id"], *place, self.kinds):
-            fleet = self.fleets.get(key)
-            if fleet is not None:
-                yield fleet

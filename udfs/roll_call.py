@@ -15,7 +15,8 @@ from udfs.device_columns import DeviceColumns, is_monitored
 from udfs.known_logs import KnownLogs
 from udfs.offline_policy import FleetKind, OfflinePolicy
 from udfs.partition_clocks import Rows, clocks_by_partition, low_clock_ms
-from udfs.transitions import TRANSITION_SCHEMA, Kind, TransitionLog
+from udfs.transition_log import TransitionLog
+from udfs.transitions import TRANSITION_SCHEMA, Kind
 
 
 def call_roll(

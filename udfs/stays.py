@@ -47,6 +47,11 @@ def place_before(row: Transition) -> Place:
     )
 
 
+def has_left(row: Transition) -> bool:
+    """Return whether a row's device was elsewhere before it."""
+    return row["left_group"] is not None or row["left_site"] is not None
+
+
 class Stays:
     """The places that devices left during the episodes that are open.
 
@@ -65,8 +70,9 @@ class Stays:
         """Remember or forget what a device's row says, after its event was told."""
         has_ended = row["kind"] in (*ENDS, Kind.CALM_REMOVED) or row["stage"] == Stage.NONE
         if has_ended and not _is_flapping(row):
-            self.by_device.pop(_key(row), None)
-        elif place_before(row) != place_now(row):
+            if self.by_device:
+                self.by_device.pop(_key(row), None)
+        elif has_left(row):
             stay = Stay(row["time_ms"], place_before(row))
             self.by_device[_key(row)] = (*self.by_device.pop(_key(row), ()), stay)
             if len(self.by_device) > STAYS_MAX_DEVICES:

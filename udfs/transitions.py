@@ -122,15 +122,6 @@ def no_transitions() -> pl.DataFrame:
     return pl.DataFrame(schema=TRANSITION_SCHEMA)
 
 
-def with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows that an earlier release wrote, with what it did not know yet."""
-    left = [] if "left_partition" in rows else [pl.col("partition").alias("left_partition")]
-    missing = [n for n in TRANSITION_SCHEMA if n not in rows.columns and n != "left_partition"]
-    nulls = [pl.lit(None, TRANSITION_SCHEMA[name]).alias(name) for name in missing]
-    whole = rows.with_columns(*left, *nulls)
-    return whole.select(pl.col(name).cast(kind) for name, kind in TRANSITION_SCHEMA.items())
-
-
 @dataclass(frozen=True)
 class Part:
     """Changes of one kind, arrays of shape (n,); `rows` as they stood in the episode."""

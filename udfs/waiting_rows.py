@@ -9,12 +9,21 @@ a partition that was only read later than the others, while what calls it silent
 import polars as pl
 
 from schemas.topics import CLOCK_TENANT_ID
-from udfs.transitions import Kind, no_transitions
+from udfs.transitions import TRANSITION_SCHEMA, Kind, no_transitions
 
 STRANGER_PATIENCE_MS = 60_000
 DEVICE = ("tenant_id", "device_id")
 SPAN = ("device_id", "start_ms")
 """Names a silence of a partition."""
+
+
+def with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows that an earlier release wrote, with what it did not know yet."""
+    left = [] if "left_partition" in rows else [pl.col("partition").alias("left_partition")]
+    missing = [n for n in TRANSITION_SCHEMA if n not in rows.columns and n != "left_partition"]
+    nulls = [pl.lit(None, TRANSITION_SCHEMA[name]).alias(name) for name in missing]
+    whole = rows.with_columns(*left, *nulls)
+    return whole.select(pl.col(name).cast(kind) for name, kind in TRANSITION_SCHEMA.items())
 
 
 def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
