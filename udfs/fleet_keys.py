@@ -61,7 +61,7 @@ def keys_of(
     tenant_id: str, deployment_group: str, site: str, kinds: FleetKind
 ) -> tuple[FleetKey, ...]:
     """Return the fleets that a device counts in, the tenant's first; no name, no fleet."""
-    if kinds is FleetKind.TENANT:
+    if int(kinds) == FleetKind.TENANT.value:
         return _whole(tenant_id)
     keys = _whole(tenant_id) if FleetKind.TENANT in kinds else ()
     if FleetKind.DEPLOYMENT_GROUP in kinds and deployment_group:

@@ -35,8 +35,8 @@ from udfs.partition_clocks import (
     slowest_ms,
 )
 from udfs.registry_changes import PendingChanges
-from udfs.skews import Skews
 from udfs.roll_call import call_roll
+from udfs.skews import Skews
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 
 STATE_VERSION = 2
