@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from schemas.control import ThresholdRule, control_fields
+from schemas.control import ControlEvent, control_fields
 from schemas.control_records import CONTROL_SCHEMA
 from schemas.records import encode_record, schema_of
 from schemas.topics import CLOCK_TENANT_ID, Topic
@@ -141,11 +141,11 @@ def raw_windows(written: Sequence[Written]) -> RawBlock:
     )
 
 
-def controls_of(*rules: tuple[int, ThresholdRule]) -> bytes:
-    """Return rules (append time, UTC ms) as the section that reaches every shard."""
+def controls_of(*said: tuple[int, ControlEvent]) -> bytes:
+    """Return control events (append time, UTC ms) as the section that reaches every shard."""
     rows = [
-        (at_ms, offset, orjson.dumps(control_fields(rule)).decode())
-        for offset, (at_ms, rule) in enumerate(rules)
+        (at_ms, offset, orjson.dumps(control_fields(event)).decode())
+        for offset, (at_ms, event) in enumerate(said)
     ]
     return pack_frames({"controls": pl.DataFrame(rows, schema=CONTROL_SCHEMA, orient="row")})
 

@@ -63,14 +63,13 @@ def without_passing(events: Sequence[AlertRecord]) -> list[AlertRecord]:
     Args:
         events: in order within an episode.
     """
-    open_at: dict[str, int] = {}
+    open_at: dict[str, list[int]] = {}
     silent: set[int] = set()
     for index, event in enumerate(events):
-        began = open_at.pop(event["episode_id"], None)
         if event["status"] == Status.FIRING:
-            open_at[event["episode_id"]] = index
-        elif began is not None:
-            silent |= {began, index}
+            open_at.setdefault(event["episode_id"], []).append(index)
+        elif event["episode_id"] in open_at:
+            silent |= {index, *open_at.pop(event["episode_id"])}
     return [
         event | {"notify": False} if index in silent else event
         for index, event in enumerate(events)

@@ -1,8 +1,9 @@
 """One shard of the rules job: rows and marks of `windows`, and control events in, alert events out.
 
     marks ──> time of each row, clock of the shard ──┐
-    rows ────────────────────────────────────────────┼──> threshold rules ──> held while it lags ──>
-    controls ──> changes of rules ───────────────────┘
+    rows ────────────────────────────────────────────┼──> rules ──> told to whom? ──> held while
+    controls ──> changes of rules ───────────────────┘                   │           it lags
+             └── mutes, maintenance, acks ───────────────────────────────┘
 
 All but the holding is a function of the logs alone: of `windows`, and of `control` as far as it was
 read when the clock of the shard passed it.
@@ -21,6 +22,7 @@ from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.threshold_book import rule_changes
 from udfs.threshold_bytes import shard_from_bytes, shard_to_bytes
+from udfs.threshold_notices import ThresholdNotices
 from udfs.threshold_policy import ThresholdPolicy
 from udfs.threshold_rows import ROW_SCHEMA
 from udfs.threshold_rules import on_windows
@@ -70,12 +72,14 @@ class RulesShard:
     Args:
         thresholds: windows, rules and what they told.
         clocks: of the partitions of `windows`.
+        notices: what operators silence.
         held: events that wait for the end of a backlog.
         timeless_count: rows that stood before the first marks of their partition.
     """
 
     thresholds: ThresholdShard = field(default_factory=ThresholdShard)
     clocks: WindowClocks = field(default_factory=WindowClocks)
+    notices: ThresholdNotices = field(default_factory=ThresholdNotices)
     held: HeldEvents = field(default_factory=HeldEvents)
     timeless_count: int = 0
 
@@ -83,6 +87,7 @@ class RulesShard:
         """Write the shard."""
         meta = {
             "clocks": self.clocks.to_values(),
+            "notices": self.notices.to_values(),
             "held": self.held.to_values(),
             "timeless_count": self.timeless_count,
         }
@@ -103,6 +108,7 @@ class RulesShard:
         return cls(
             shard_from_bytes(bodies["thresholds"]),
             WindowClocks.from_values(stored.meta["clocks"]),
+            ThresholdNotices.from_values(stored.meta["notices"]),
             HeldEvents.from_values(stored.meta["held"]),
             stored.meta["timeless_count"],
         )
@@ -123,7 +129,9 @@ def on_rules_block(
     clock_ms = max(shard.thresholds.clock_ms, shard.clocks.clock_ms(policy.partition_count))
     changes = rule_changes(block.controls)
     step = on_windows(shard.thresholds, rows, changes, clock_ms, policy.thresholds, policy.routes)
-    return shard.held.pass_on(step.events, clock_ms, now_ms, policy.lag_after_ms)
+    shard.notices.announce(block.controls)
+    told = shard.notices.pass_on(step.events, clock_ms)
+    return shard.held.pass_on(told, clock_ms, now_ms, policy.lag_after_ms)
 
 
 def _with_times(shard: RulesShard, block: RulesBlock) -> pl.DataFrame:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from tests.alert_logs import Event, at
+from schemas.control import ControlEvent, parse_control
+from tests.alert_logs import TENANT, Event, at
 from tests.oracle.threshold_oracle import Heard, events_of
 from tests.rules_chain import Aggregate, RulesChain, Written, controls_of
 from tests.threshold_logs import rule
@@ -75,6 +76,7 @@ def test_events_depend_on_no_cut_shard_or_restart_nor_on_which_partition_is_read
     rules = controls_of(
         (RULE_AT_MS, rule(aggregate=chance.choice(AGGREGATES))),
         (at("12:20:00"), rule("max", per="group", aggregate="max", threshold=85.0)),
+        (at("12:05:00"), muted(at("12:10:00"), at("12:35:00"), device_id="d0")),
         (at("12:40:00"), rule("max", per="group", aggregate="max", threshold=80.0)),
     )
     policy = RulesPolicy(partition_count=3)
@@ -92,6 +94,11 @@ def test_events_depend_on_no_cut_shard_or_restart_nor_on_which_partition_is_read
     assert told(chain, blocks) == whole
     chain = RulesChain(shard_count, policy, is_restarted)
     assert told(chain, [ahead, *behind]) == whole
+
+
+def muted(begin_ms: int, end_ms: int, **narrow: str) -> ControlEvent:
+    scope = {"tenant_id": TENANT} | narrow
+    return parse_control({"type": "mute", "scope": scope, "from": begin_ms, "until": end_ms})
 
 
 def test_the_random_logs_say_something() -> None:
