@@ -25,6 +25,7 @@ from udfs.frame_bytes import pack_frames
 from udfs.histogram import bin_index
 from udfs.rules_journal import JournaledShard, entry_of
 from udfs.rules_shard import RulesPolicy
+from udfs.shards import device_hashes, shard_of
 from udfs.telemetry_blocks import RawBlock
 from udfs.window_blocks import window_sections
 from udfs.window_messages import window_messages
@@ -74,7 +75,9 @@ def rules(count: int) -> bytes:
     return pack_frames({"controls": pl.DataFrame(rows, schema=CONTROL_SCHEMA, orient="row")})
 
 
-def blocks(device_count: int, metric_count: int, minutes: int) -> Iterator[tuple[int, RawBlock]]:
+def blocks(
+    device_count: int, metric_count: int, minutes: int, shard_count: int
+) -> Iterator[tuple[int, RawBlock]]:
     """Yield the rows of each block of 5 s, and the block."""
     chance = np.random.default_rng(7)
     per_block = device_count * BLOCK_MS // MINUTE_MS
@@ -82,7 +85,7 @@ def blocks(device_count: int, metric_count: int, minutes: int) -> Iterator[tuple
         at_ms = START_MS + number * BLOCK_MS
         first = number * per_block % device_count
         devices = np.arange(first, first + per_block) % device_count
-        deltas = _deltas(devices, metric_count, at_ms, chance)
+        deltas = _deltas(devices, metric_count, at_ms, shard_count, chance)
         mark = Mark({0: at_ms + BLOCK_MS}, 1).headers()
         values = [message.value for message in window_messages(deltas, SCHEMA_ID)]
         values.append(encode_record(Topic.WINDOWS, {"rows": []}, SCHEMA_ID))
@@ -99,6 +102,7 @@ def _deltas(
     devices: "np.ndarray[tuple[int], np.dtype[np.int64]]",
     metric_count: int,
     at_ms: int,
+    shard_count: int,
     chance: np.random.Generator,
 ) -> pl.DataFrame:
     size = len(devices) * metric_count
@@ -123,9 +127,17 @@ def _deltas(
         square_small=pl.lit(0, pl.Int128), square_large=pl.lit(0, pl.Int128),
         bin_counts=pl.Series([[1]] * size, dtype=pl.List(pl.Int64)),
         min="value", max="value",
-        shard=pl.Series(np.repeat(devices, metric_count) % 16, dtype=pl.Int32),
+        shard=_shards(devices, metric_count, shard_count),
         **rest,
     ).drop("value")  # fmt: skip
+
+
+def _shards(
+    devices: "np.ndarray[tuple[int], np.dtype[np.int64]]", metric_count: int, shard_count: int
+) -> pl.Series:
+    """Return the shard of each row's device, by which the aggregate job keys its messages."""
+    hashes = device_hashes(["t"] * len(devices), [f"device-{d}" for d in devices.tolist()])
+    return pl.Series(np.repeat(shard_of(hashes, shard_count), metric_count), dtype=pl.Int32)
 
 
 def main() -> None:
@@ -141,7 +153,7 @@ def main() -> None:
     for number in range(asked.shards):
         engine.take(number, rules(asked.rules))
     longest_s = 0.0
-    for rows, raw in blocks(asked.devices, asked.metrics, asked.minutes):
+    for rows, raw in blocks(asked.devices, asked.metrics, asked.minutes, asked.shards):
         begin_s = time.process_time()
         sections = window_sections(raw, lambda _: schema_of(Topic.WINDOWS), asked.shards)
         for section in sections:

@@ -155,10 +155,8 @@ class Segment:
             pane.add(self.series[chosen], self.cells[chosen])
         asked = rows[self.has_quantile[rows]]
         if len(asked):
-            for row, bins, counts in zip(
-                asked.tolist(), *(self.bins[asked][name].to_list() for name in self.bins.columns),
-                strict=True,
-            ):  # fmt: skip
+            lists = (column.to_list() for column in self.bins[asked])
+            for row, bins, counts in zip(asked.tolist(), *lists, strict=True):
                 pane.add_histogram(int(self.series[row]), histogram_of(bins, counts))
         places, _ = pane.places_of(self.series[rows[rank == 0]])
         return pane, places

@@ -94,14 +94,21 @@ def _cells(pane: Pane) -> pl.DataFrame:
 
 
 def _histograms(shard: ThresholdShard) -> pl.DataFrame:
-    rows = [
-        (pane.window_ms, pane.start_ms, series, list(part), list(part.values()))
+    places = [
+        (pane.window_ms, pane.start_ms, series, part)
         for pane in shard.panes.values()
         for series, parts in pane.histograms.items()
         for part in parts
+        if part
     ]
-    schema = PLACE | {"bins": pl.List(pl.Int32), "counts": pl.List(pl.Int64)}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    # Lists are gathered from flat columns: one by one they took a third of the job's time.
+    index = np.repeat(np.arange(len(places)), [len(part) for *_, part in places])
+    bins = np.fromiter((each for *_, part in places for each in part), np.int32)
+    counts = np.fromiter((each for *_, part in places for each in part.values()), np.int64)
+    flat = pl.DataFrame({"index": index, "bins": bins, "counts": counts})
+    lists = flat.group_by("index", maintain_order=True).agg("bins", "counts")
+    place = pl.DataFrame([place[:3] for place in places], schema=PLACE, orient="row")
+    return place.hstack(lists.drop("index"))
 
 
 def _read_panes(shard: ThresholdShard, stored: PackedState) -> None:

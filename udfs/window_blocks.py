@@ -73,10 +73,12 @@ def _rows_of_shards(
 def _is_sound() -> pl.Expr:
     """Say which rows a rule may look at: the schema alone allows some that nobody can read."""
     histogram = pl.col("histogram").struct
-    is_even = histogram.field("bins").list.len() == histogram.field("counts").list.len()
+    bin_count = histogram.field("bins").list.len()
+    is_even = bin_count == histogram.field("counts").list.len()
+    is_told = (pl.col("count") == 0) | (bin_count > 0)
     is_of_device = pl.col("scope") == Scope.DEVICE.value
     has_subject = pl.col("device_id").is_not_null() == is_of_device
-    return pl.col("scope").is_in(list(SUBJECT_MARKS)) & is_even & has_subject
+    return pl.col("scope").is_in(list(SUBJECT_MARKS)) & is_even & is_told & has_subject
 
 
 def _shards(rows: pl.DataFrame, shard_count: int) -> pl.Series:
