@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import orjson
 import polars as pl
 
 from schemas.control import control_fields, parse_control
@@ -70,7 +69,7 @@ def rules(count: int) -> bytes:
             "metric": f"m{number}", "aggregate": aggregates[number % len(aggregates)],
             "operator": ">", "threshold": 99.9,
         }  # fmt: skip
-        text = orjson.dumps(control_fields(parse_control(rule))).decode()
+        text = json.dumps(control_fields(parse_control(rule)))
         rows.append((START_MS - 10 * MINUTE_MS, number, text))
     return pack_frames({"controls": pl.DataFrame(rows, schema=CONTROL_SCHEMA, orient="row")})
 
