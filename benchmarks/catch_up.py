@@ -1,7 +1,7 @@
 """How fast the engine reads what has gathered while it was down.
 
 contacts    only the offline job, nothing else reads or sends
-outage      the whole stack was up but the jobs; the fleet sends on while both jobs catch up
+outage      the whole stack was up but the jobs; the fleet sends on while all jobs catch up
 """
 
 import time
@@ -16,10 +16,12 @@ from benchmarks.submit_chosen import submit_chosen
 from benchmarks.topic_tap import TopicTap
 from jobs.aggregate_job import JOB_NAME as AGGREGATE_JOB
 from jobs.flink_cluster import are_tasks_running
+from jobs.loader_service import GROUP_ID as LOADER
 from jobs.local_stack import LocalStack
 from jobs.offline_job import JOB_NAME as OFFLINE_JOB
 from jobs.settings import Settings
 from jobs.stack_status import group_lags
+from jobs.submit import submit_from_child
 from schemas.topics import Topic, topic_name
 
 FIRST_MARK = 1
@@ -45,7 +47,7 @@ def measure_contacts(stack: LocalStack, minutes: int) -> dict[str, Any]:
     """
     with _filled(stack, minutes) as (marks, counts, tap):
         began_s, before = time.monotonic(), stack.processes()
-        running_s = _start_jobs(stack.settings, OFFLINE_JOB)
+        running_s = _start(stack.settings, lambda: submit_chosen(stack.settings, [OFFLINE_JOB]))
         _wait(tap, lambda: len(marks.reached_ms) == minutes, "marks")
         elapsed_s = time.monotonic() - began_s
         cpu = cpu_shares(before, stack.processes(), elapsed_s)
@@ -68,7 +70,9 @@ def measure_contacts(stack: LocalStack, minutes: int) -> dict[str, Any]:
 
 
 def measure_outage(stack: LocalStack, minutes: int) -> dict[str, Any]:
-    """Let both jobs read a backlog while the fleet sends on; return how long it takes.
+    """Let all jobs read a backlog while the fleet sends on; return how long it takes.
+
+    Of the jobs the aggregate and the offline job read telemetry, each for itself.
 
     Args:
         stack: everything but the jobs, nothing sent yet.
@@ -79,11 +83,11 @@ def measure_outage(stack: LocalStack, minutes: int) -> dict[str, Any]:
     """
     settings = stack.settings
     with _filled(stack, minutes) as (marks, counts, tap):
-        _wait(tap, lambda: _lag(settings, "loader") < _contacts_in(settings, CAUGHT_UP_S), "loader")
+        _wait(tap, lambda: _lag(settings, LOADER) < _contacts_in(settings, CAUGHT_UP_S), LOADER)
         stack.start_module(SIMULATOR, "benchmarks.simulator")
         stack.wait_until_ready(SIMULATOR, timeout_s=READY_S)
         began_s, before = time.monotonic(), stack.processes()
-        running_s = _start_jobs(settings, OFFLINE_JOB, AGGREGATE_JOB)
+        running_s = _start(settings, lambda: submit_from_child(settings))
         done_s = _caught_up_after_s(settings, tap)
         cpu = cpu_shares(before, stack.processes(), time.monotonic() - began_s)
         _wait(tap, lambda: len(marks.reached_ms) == minutes, "marks")
@@ -108,10 +112,10 @@ def _filled(stack: LocalStack, minutes: int) -> Iterator[tuple[Marks, list[int],
         yield marks, counts, tap
 
 
-def _start_jobs(settings: Settings, *job_names: str) -> float:
+def _start(settings: Settings, submit: Callable[[], object]) -> float:
     """Submit jobs; return the seconds until all their tasks ran."""
     began_s = time.monotonic()
-    submit_chosen(settings, job_names)
+    submit()
     while not are_tasks_running(settings):
         assert time.monotonic() < began_s + READY_S, "the jobs do not run"
         time.sleep(POLL_INTERVAL_S)

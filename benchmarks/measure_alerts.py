@@ -5,7 +5,7 @@
     steady     the whole stack, 100,000 devices, some of which fall silent one by one
     storm      then all of them fall silent within a minute
     contacts   a backlog that the offline job alone reads
-    outage     a backlog that both jobs read while the fleet sends on
+    outage     a backlog that all jobs read while the fleet sends on
 
 Thresholds are shorter than in production, so that a run takes minutes: how late an event is after
 it is due does not depend on them. Nothing is believed before each device has its events, once.
