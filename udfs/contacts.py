@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.telemetry import EARLIEST_MS
 from udfs.contact_dedup import boot_hashes
-from udfs.device_columns import NO_SEQUENCE, NOT_YET_MS, DeviceColumns
+from udfs.device_columns import NO_PARTITION, NO_SEQUENCE, NOT_YET_MS, DeviceColumns
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Bools, Int64s
 
@@ -115,6 +115,25 @@ def _effective_times(
     is_clock_back = clock_ms - append_time_ms >= policy.warning_after_ms
     seen_ms = np.where(is_stale, newest_ms, np.where(is_clock_back, clock_ms, append_time_ms))
     return seen_ms, is_stale
+
+
+def homes_of(devices: DeviceColumns, contacts: Contacts, coming: Contacts) -> Int64s:
+    """Return each device's partition while contacts are taken, shape (devices,).
+
+    A device that is on none is at home where it will be heard: what the registry says of it before
+    falls on that partition's clock, whether or not a block ends in between.
+
+    Args:
+        devices: of the shard.
+        contacts: taken now.
+        coming: those, and what comes after them in the same stretches.
+    """
+    home = devices.rows["partition"].astype(np.int64)
+    first = coming.at(np.unique(coming.row, return_index=True)[1])
+    is_homeless = home[first.row] == NO_PARTITION
+    home[first.row[is_homeless]] = first.partition[is_homeless]
+    home[contacts.row] = contacts.partition
+    return home
 
 
 def device_keys(frame: pl.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ was said later changes nothing that came before.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +38,8 @@ from udfs.registry_changes import Atom
 KEPT_AFTER_END_MS = 3_600_000
 """So long an event stays in the book for partitions that are read late."""
 
+Plan = tuple[Scope, list[tuple[Atom, int]]]
+"""Whom an event is about, and what it asks them to do at which instants."""
 Timed = Maintenance | Mute | Goodbye
 Booked = Timed | OfflineRule
 
@@ -97,6 +99,18 @@ class ControlBook:
         """Return everything in it."""
         return (*self.planned, *self.rules.spans)
 
+    def since(self, said_ms: Mapping[str, int]) -> "list[Plan]":
+        """Return what events of some keys have changed: what they did until then is done.
+
+        Args:
+            said_ms: by key, the append time of the first of its events that is new.
+        """
+        news = [entry for entry in self.entries if entry.key in said_ms]
+        return [
+            (scope, [(atom, at_ms) for atom, at_ms in due if at_ms >= said_ms[entry.key]])
+            for entry, (scope, due) in zip(news, plans_of(news), strict=True)
+        ]
+
     def of_kind(self, kind: type[Timed]) -> list[Planned]:
         """Return the events of one kind."""
         return [planned for planned in self.planned if isinstance(planned.event, kind)]
@@ -135,8 +149,13 @@ def instants_of(planned: Planned | RuleSpan) -> list[tuple[Atom, int]]:
     return [(Atom.LOOK, planned.begin_ms), (Atom.LOOK, planned.end_ms)]
 
 
+def plans_of(entries: Iterable[Planned | RuleSpan]) -> list[Plan]:
+    """Return the plan of each entry of a book."""
+    return [(entry.event.scope, instants_of(entry)) for entry in entries]
+
+
 def looks_at(
-    plans: Iterable[Planned | RuleSpan],
+    plans: Iterable[Plan],
     devices: DeviceColumns,
     index: Int64s,
     after_ms: Int64s | int,
@@ -156,9 +175,8 @@ def looks_at(
     rows, reached_ms = devices.rows[index], np.broadcast_to(after_ms, index.shape)
     lowest_ms, in_scope = int(reached_ms.min()), dict[str, Bools]()
     found: dict[tuple[Atom, int], Bools] = {}
-    for planned in plans:
-        instants = [(atom, at_ms) for atom, at_ms in instants_of(planned) if at_ms > lowest_ms]
-        scope = planned.event.scope
+    for scope, due in plans:
+        instants = [(atom, at_ms) for atom, at_ms in due if at_ms > lowest_ms]
         if instants and scope.key not in in_scope:
             in_scope[scope.key] = covered(scope, devices, index, rows)
         for each in instants:

@@ -7,12 +7,11 @@ import numpy as np
 import polars as pl
 
 from schemas.control import control_key
-from udfs.contacts import Contacts
-from udfs.control_book import Booked, ControlBook, Planned, events_of, looks_at
+from udfs.contacts import Contacts, homes_of
+from udfs.control_book import Booked, ControlBook, Plan, events_of, looks_at, plans_of
 from udfs.device_columns import DeviceColumns, Flag, has_flag
 from udfs.device_moves import DeviceMoves
 from udfs.offline_policy import OfflinePolicy
-from udfs.offline_rules import RuleSpan
 from udfs.partition_clocks import (
     UNKNOWN_MS,
     Bools,
@@ -70,17 +69,15 @@ class ShardStep(DeviceMoves):
             return
         floor_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
         index = np.arange(len(self.devices.keys))
-        keys = set()
+        said_ms: dict[str, int] = {}
         for acts_ms, event, text in events_of(frame):
             self.log.add_control(max(acts_ms, floor_ms), text)
             if isinstance(event, Booked):
                 self.book = self.book.with_event(event, acts_ms)
-                keys.add(control_key(event))
-        self._plan([entry for entry in self.book.entries if entry.key in keys], index, UNKNOWN_MS)
+                said_ms.setdefault(control_key(event), acts_ms)
+        self._plan(self.book.since(said_ms), index, UNKNOWN_MS)
 
-    def _plan(
-        self, plans: Iterable[Planned | RuleSpan], index: Int64s, after_ms: Int64s | int
-    ) -> None:
+    def _plan(self, plans: Iterable[Plan], index: Int64s, after_ms: Int64s | int) -> None:
         """Have devices look at the book at the instants that they have not reached."""
         for atom, chosen, at_ms in looks_at(plans, self.devices, index, after_ms):
             self.pending = self.pending.with_atoms(atom, chosen, at_ms)
@@ -97,9 +94,9 @@ class ShardStep(DeviceMoves):
         known_count = len(self.devices.keys)
         found = self._contacts_of(contacts)
         new = np.arange(known_count, len(self.devices.keys))
-        self._plan(self.book.planned, new, UNKNOWN_MS)
+        self._plan(plans_of(self.book.planned), new, UNKNOWN_MS)
         # Rules that act already are looked up when a device is heard for the first time.
-        self._plan(self.book.rules.spans, new, slowest_ms(self.partitions))
+        self._plan(plans_of(self.book.rules.spans), new, slowest_ms(self.partitions))
         keys = position_keys(stretches.partition, stretches.first_offset)
         place = np.searchsorted(keys, position_keys(found.partition, found.offset), "right") - 1
         assert bool((stretches.partition[place] == found.partition).all()), "a stretch is missing"
@@ -185,18 +182,21 @@ class ShardStep(DeviceMoves):
     def _take_atoms(self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s) -> None:
         """Apply contacts and the changes below `reached_ms`, per device in order.
 
-        What operators planned cuts the time: a change before an instant of theirs may bring a
-        device into their scope.
+        What operators planned cuts the time: a change before it may bring a device into its scope.
         """
         highest_ms = int(reached_ms.max(initial=UNKNOWN_MS))
         for cut_ms in self.book.instants_between(int(floor_ms.min()), highest_ms):
             is_before = contacts.clock_ms < cut_ms
-            self._take_part(contacts.at(is_before), np.minimum(reached_ms, cut_ms), floor_ms)
+            reached, now = np.minimum(reached_ms, cut_ms), contacts.at(is_before)
+            self._take_part(now, contacts, reached, floor_ms)
             contacts = contacts.at(~is_before)
-        self._take_part(contacts, reached_ms, floor_ms)
+        self._take_part(contacts, contacts, reached_ms, floor_ms)
 
-    def _take_part(self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s) -> None:
-        changes, change_ms, told_ms = self._changes_below(contacts, reached_ms, floor_ms)
+    def _take_part(
+        self, contacts: Contacts, coming: Contacts, reached_ms: Int64s, floor_ms: Int64s
+    ) -> None:
+        homes = homes_of(self.devices, contacts, coming)
+        changes, change_ms, told_ms = self._changes_below(homes, reached_ms, floor_ms)
         if not len(contacts.row) and not len(changes):
             return
         row = np.concatenate([contacts.row, changes["row"]])
@@ -218,7 +218,8 @@ class ShardStep(DeviceMoves):
         self.take_contacts(contacts)
         if self.book.rules.spans:
             moved = self.devices.rows["claim"][contacts.row] != before
-            self._plan(self.book.rules.spans, contacts.row[moved], contacts.clock_ms[moved])
+            rules = plans_of(self.book.rules.spans)
+            self._plan(rules, contacts.row[moved], contacts.clock_ms[moved])
 
     def _take_changes(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
         """Apply what is no contact, at most one change a device."""
@@ -227,7 +228,7 @@ class ShardStep(DeviceMoves):
             index = changes["row"][chosen].astype(np.int64)
             if atom == Atom.REGISTRY:
                 self.change(changes[chosen], time_ms[chosen], told_ms[chosen])
-                self._plan(self.book.entries, index, told_ms[chosen])
+                self._plan(plans_of(self.book.entries), index, told_ms[chosen])
             elif atom == Atom.LOOK:
                 self.look(index, time_ms[chosen], told_ms[chosen])
             elif atom == Atom.RULE:
@@ -242,20 +243,18 @@ class ShardStep(DeviceMoves):
                 self.say_goodbye(index, changes["append_time_ms"][chosen])
 
     def _changes_below(
-        self, contacts: Contacts, reached_ms: Int64s, floor_ms: Int64s
+        self, homes: Int64s, reached_ms: Int64s, floor_ms: Int64s
     ) -> tuple[Rows, Int64s, Int64s]:
-        """Take the registry changes that are reached.
+        """Take the registry changes that are reached, by the partition of each device.
 
         Returns:
-            The changes; where each falls on the clock of its device's partition, which stands still
-            while it is silent; and the instant at which it takes place.
+            The changes; where each falls on its partition's clock, which stands still while it is
+            silent; and the instant at which it takes place.
         """
         pending = self.pending.rows
         if not len(pending):
             return pending, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        partition = self.devices.rows["partition"].astype(np.int64)
-        partition[contacts.row] = contacts.partition
-        home = partition[pending["row"]]
+        home = homes[pending["row"]]
         clock_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)
         taken = pending["append_time_ms"] < reached_ms[home]
         # Of devices that nobody can hear now a rule can say nothing: it waits until they can be.
@@ -281,8 +280,7 @@ class ShardStep(DeviceMoves):
 
     def settle_last_instant(self) -> None:
         """Settle the instant at the clocks too: the log has ended."""
-        clocks_ms = self.clocks_ms()
-        end_ms = np.where(clocks_ms >= 0, clocks_ms + 1, UNKNOWN_MS)
+        end_ms = np.where(self.clocks_ms() >= 0, self.clocks_ms() + 1, UNKNOWN_MS)
         self._take_atoms(Contacts.none(), end_ms, np.full(len(end_ms), UNKNOWN_MS))
         left = is_left_behind(self.partitions, self.policy.blind_after_ms)
         low_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)

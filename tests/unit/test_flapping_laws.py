@@ -34,6 +34,18 @@ def test_blocks_shards_and_restarts_do_not_change_flapping(
     assert facts(run_in_blocks(lines, cuts, shard_count)) == facts(run(lines))
 
 
+#  d0 decommissioned  registered anew, on no partition   a mute ends   heard | a block ends
+def test_what_is_said_of_a_device_on_no_partition_is_settled_when_it_is_heard() -> None:
+    lines = flapping_log(801387, partition_count=2, has_words=True)
+    assert facts(run_in_blocks(lines, [3125], 1)) == facts(run(lines))
+
+
+#  a mute ends   | a block ends   another mute of the device: the first must not end again
+def test_a_mute_that_has_ended_does_not_end_again_when_the_next_one_is_said() -> None:
+    lines = flapping_log(63179669, partition_count=2, has_words=True)
+    assert facts(run_in_blocks(lines, [773], 1)) == facts(run(lines))
+
+
 def ends_owed(events: list[Event]) -> dict[tuple[str, str], int]:
     """Return by episode and channel how many ends its firings call for, less those told."""
     owed: dict[tuple[str, str], int] = {}
