@@ -84,6 +84,8 @@ class Transition(NamedTuple):
     site: str = ""
     flapping_ms: int = 0
     """Since when the device flaps, and so nobody is told; 0 when it does not."""
+    ends_ms: int = 0
+    """Append time that ended the silence, where that is not the input clock; else 0."""
 
 
 class PartitionLog:
