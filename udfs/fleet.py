@@ -27,7 +27,7 @@ from udfs.partition_clocks import UNKNOWN_MS
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.stays import Stays
 from udfs.transitions import Cause, no_transitions
-from udfs.waiting_rows import take_ripe, with_all_columns
+from udfs.waiting_rows import silences_in, take_ripe, with_all_columns
 from udfs.watched_fleet import WatchedFleet
 
 STATE_VERSION = 2
@@ -155,6 +155,7 @@ def on_transitions(
     ripe, waiting = take_ripe(waiting, low_ms)
     stays, rules = state.stays.copy(), FleetRules(policy, state.rules, state.done_ms)
     account = FleetAccount(state.fleets, stays, state.hushes, state.hearing, state.done_ms, rules)
+    account.silences = silences_in(ripe, waiting)
     for row in ripe.iter_rows(named=True):
         account.take(row)
     account.pass_time(below_ms=low_ms, input_clock_ms=low_ms)

@@ -24,6 +24,7 @@ from udfs.notices import device_notice, flapping_notice
 from udfs.offline_policy import DAY_MS, FleetKind
 from udfs.stays import Stays
 from udfs.transitions import ENDS, FLAPPING_KINDS, INFO_KINDS, OPEN_KINDS, Cause, Kind
+from udfs.waiting_rows import Silence
 from udfs.watched_fleet import WatchedFleet
 
 PARTITION_KINDS = (Kind.MET, Kind.BLIND, Kind.HEARD, Kind.GAP)
@@ -57,6 +58,8 @@ class FleetAccount:
         self.hearing = hearing
         self._blind = hearing.blind
         self._heard: Transition | None = None
+        self.silences: list[Silence] = []
+        """Partitions that fall silent at the rows to come, or soon after."""
         self.rules = rules
         self.policy = rules.policy
         self._inhibition = Inhibition(self.fleets, stays, self.policy.fleet_kinds)
@@ -128,11 +131,15 @@ class FleetAccount:
     def _count_heard(self) -> None:
         """Count the devices of partitions that are heard, and no others."""
         row, self._heard = self._heard, None
-        self.hearing = self.hearing.settled()
+        self.hearing = self.hearing.settled(self._fallen_at(row["time_ms"]) if row else frozenset())
         if row is not None and self._blind != self.hearing.blind:
             self._blind = self.hearing.blind
             for key in sorted(self.fleets):
                 self._judge(self.fleets[key].without_blind(self._blind), row)
+
+    def _fallen_at(self, now_ms: int) -> frozenset[int]:
+        """Return which partitions have spoken for the last time, and do not count as silent yet."""
+        return frozenset(s.partition for s in self.silences if s.start_ms < now_ms < s.time_ms)
 
     def _tell(self, row: Transition) -> None:
         notice = device_notice(self._inhibition, self.hushes, row, self.policy)

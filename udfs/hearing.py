@@ -3,6 +3,9 @@
 p0  o o o o                 o o o o        both silent: nobody's clock moves, nobody is blind
 p1  o o o                       o o        p0 speaks first: from then on p1 is blind, until it
                                            speaks, too
+
+p1 counts as silent a little before p0, which has spoken last. That makes no one blind either: when
+p1 did, p0 had fallen silent already.
 """
 
 from dataclasses import dataclass, replace
@@ -33,9 +36,13 @@ class Hearing:
             return replace(self, known=known, silent=self.silent | one)
         return Hearing(known, self.silent - one, self.blind - one)
 
-    def settled(self) -> "Hearing":
-        """Return it after all that falls on one instant: who is silent while others speak."""
-        return replace(self, blind=self.silent) if self.silent < self.known else self
+    def settled(self, fallen: frozenset[int] = frozenset()) -> "Hearing":
+        """Return it after all that falls on one instant: who is silent while others speak.
+
+        Args:
+            fallen: who has said nothing since before the instant, and will soon count as silent.
+        """
+        return replace(self, blind=self.silent) if self.silent | fallen < self.known else self
 
     def to_values(self) -> dict[str, Any]:
         """Return everything for the state's bytes."""

@@ -6,6 +6,8 @@ after the device's first batch. A record that arrives within the minute takes th
 a partition that was only read later than the others, while what calls it silent still waits.
 """
 
+from typing import NamedTuple
+
 import polars as pl
 
 from schemas.topics import CLOCK_TENANT_ID
@@ -26,6 +28,14 @@ def with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
     return whole.select(pl.col(name).cast(kind) for name, kind in TRANSITION_SCHEMA.items())
 
 
+class Silence(NamedTuple):
+    """A partition (code), when it spoke last, and from when on it counts as silent, UTC ms."""
+
+    partition: int
+    start_ms: int
+    time_ms: int
+
+
 def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split the waiting rows into those that may leave, in order, and the rest.
 
@@ -40,6 +50,17 @@ def take_ripe(waiting: pl.DataFrame, below_ms: int) -> tuple[pl.DataFrame, pl.Da
     is_device = pl.col("tenant_id") != CLOCK_TENANT_ID
     ripe = rows.filter(is_ripe).sort(_leaves_ms(), is_device, *DEVICE, maintain_order=True)
     return ripe, rows.filter(~is_ripe)
+
+
+def silences_in(ripe: pl.DataFrame, waiting: pl.DataFrame) -> list[Silence]:
+    """Return which partitions fall silent, of rows that leave and, when any does, of the rest."""
+    is_blind = pl.col("kind") == Kind.BLIND.value
+    leaving = ripe.filter(is_blind)
+    if leaving.is_empty():
+        return []
+    columns = ("partition", "start_ms", "time_ms")
+    found = [frame.select(*columns).rows() for frame in (leaving, waiting.filter(is_blind))]
+    return [Silence(*row) for rows in found for row in rows]
 
 
 def _without_late_readings(rows: pl.DataFrame) -> pl.DataFrame:
