@@ -176,7 +176,7 @@ def _print_tables(outcome: Outcome) -> None:
         counts = [f"{outcome.oracle.contact_count:,}", f"{each.events:,}", *map(len, wrong)]
         _print_row(each.shard_count, *counts, "yes" if each.is_in_order else "no", *cases)
         for ids in wrong:
-            for event_id in ids[:3]:
+            for event_id in ids[:2]:
                 print(_told_of(outcome, event_id), file=sys.stderr)
 
 

@@ -66,11 +66,12 @@ class Silences:
 
 @dataclass(frozen=True)
 class DayPlan:
-    """How large a simulation is."""
+    """How large a simulation is, and in about how many blocks each hour is read."""
 
     seed: int
     device_count: int
     hours: int
+    blocks_per_hour: int = 40
 
     @property
     def end_ms(self) -> int:

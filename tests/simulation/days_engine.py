@@ -23,7 +23,6 @@ from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.shards import device_hashes, shard_of
 
-BLOCKS_PER_HOUR = 40
 RESTART_RATIO, CRASH_RATIO, CHECKPOINT_RATIO = 0.05, 0.04, 0.1
 
 
@@ -79,7 +78,11 @@ class DaysEngine:
     def _cuts(self, hour: Hour) -> list[int]:
         """Return where the hour is cut; the engine that was down reads all it missed at once."""
         count = len(hour.true_ms)
-        cuts = self._draw.integers(1, count, BLOCKS_PER_HOUR) if count > 1 else np.zeros(0, int)
+        cuts = (
+            self._draw.integers(1, count, self._script.plan.blocks_per_hour)
+            if count > 1
+            else np.zeros(0, int)
+        )
         for span in self._script.engine_down:
             inside = np.searchsorted(hour.true_ms, [span.begin_ms, span.end_ms])
             if inside[0] < inside[1]:
