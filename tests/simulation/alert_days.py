@@ -157,9 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--days", type=float, default=2)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    parser.add_argument("--blocks-per-hour", type=int, default=8)
+    parser.add_argument("--shards", type=int, nargs="*", default=SHARD_COUNTS)
     given = parser.parse_args(arguments)
     print(f"seed {given.seed}", flush=True)
-    outcome = simulate(DayPlan(given.seed, given.devices, round(24 * given.days)))
+    plan = DayPlan(given.seed, given.devices, round(24 * given.days), given.blocks_per_hour)
+    outcome = simulate(plan, given.shards)
     _print_tables(outcome)
     return int(not all(verdict.is_right for verdict in outcome.verdicts))
 
