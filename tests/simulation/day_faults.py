@@ -1,7 +1,7 @@
 """What goes wrong in a fleet over days: one seed gives the whole script, as columns.
 
 device 17    o o o o o|<-- silence: a contact at each end, none within -->|o o o
-partition 2  o o o o o o o|<--- outage: no record at all --->|o o o|<- 40 s behind ->|o o
+partition 2  o o o o o o o|<--- outage: no record at all --->|o o o|<- 25 s behind ->|o o
 """
 
 from dataclasses import dataclass
