@@ -76,7 +76,7 @@ bench: setup ## decode speed; at 1 M points a minute freshness and alerts of the
 chaos: setup ## kill parts of a running engine, compare every row; FAULTS=loader-kills SEED=7, else all
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
-days: setup ## two days of alerts of 10,000 devices against an oracle, some 15 minutes; SEED=7
+days: setup ## two days of alerts of 10,000 devices against an oracle, 15-40 minutes; SEED=7
 	$(BIN)/python -m tests.simulation.alert_days --devices 10000 --days 2 $(if $(SEED),--seed $(SEED))
 
 clean: ## end the local stack, remove its data and all caches of tools; .venv stays

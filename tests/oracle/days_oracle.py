@@ -115,7 +115,8 @@ class RunWatch(DeviceWatch):
             return
         if self._episode is not None:
             self._transit("resolved", run.clock_ms)
-            self._found[-1] = self._found[-1]._replace(ends_ms=run.at_ms)
+            last = self._found[-1]
+            self._found[-1] = last._replace(ends_ms=run.at_ms, partition=run.partition)
             self._episode = None
         self._last_seen = Contact(run.last_ms, run.partition, 0, self._tenant_id, self._device_id)
         if before is None:

@@ -22,7 +22,7 @@ HAPPENED = (
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
     print(f"seed {SEED}")
-    return simulate(DayPlan(SEED, 300, 12, blocks_per_hour=8), shard_counts=(1, 4))
+    return simulate(DayPlan(SEED, 300, 12, blocks_per_hour=5), shard_counts=(1, 4))
 
 
 def test_every_fault_of_the_script_took_place(outcome):
