@@ -11,7 +11,7 @@ from schemas.telemetry import EARLIEST_MS
 from udfs.contact_dedup import boot_hashes
 from udfs.device_columns import NO_PARTITION, NO_SEQUENCE, NOT_YET_MS, DeviceColumns
 from udfs.offline_policy import OfflinePolicy
-from udfs.partition_clocks import Bools, Int64s
+from udfs.partition_clocks import Bools, Int64s, Stretches
 
 CLAIM_COLUMNS = ("hardware_revision", "firmware_version", "model_version", "deployment_group")
 
@@ -134,6 +134,28 @@ def homes_of(devices: DeviceColumns, contacts: Contacts, coming: Contacts) -> In
     home[first.row[is_homeless]] = first.partition[is_homeless]
     home[contacts.row] = contacts.partition
     return home
+
+
+def after_gaps(
+    contacts: Contacts, turn: Int64s, devices: DeviceColumns, late: Stretches, wave: Int64s
+) -> Int64s:
+    """Return in which wave each contact is taken: who moves, after the gaps of its home before it.
+
+    What its home could not hear is excused before the contact ends the silence (C8).
+
+    Args:
+        contacts: of the block.
+        turn: the wave of each one's own stretch, shape (n,).
+        devices: of the shard.
+        late: stretches that come after a gap of their partition, in order.
+        wave: of each of these.
+    """
+    home = devices.rows["partition"][contacts.row]
+    for partition, first_ms, number in zip(late.partition, late.first_ms, wave, strict=True):
+        leaves = (home == partition) & (contacts.partition != partition)
+        is_after = leaves & (contacts.clock_ms >= first_ms)
+        turn = np.where(is_after, np.maximum(turn, number), turn)
+    return turn
 
 
 def device_keys(frame: pl.DataFrame) -> list[str]:

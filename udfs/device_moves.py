@@ -11,6 +11,7 @@ from udfs.contact_rows import heard_in_time, heard_rows
 from udfs.contacts import Contacts
 from udfs.control_book import ControlBook, covered
 from udfs.device_columns import (
+    NO_PARTITION,
     Flag,
     has_flag,
     is_monitored,
@@ -21,6 +22,7 @@ from udfs.device_labels import are_regrouped
 from udfs.known_logs import KnownLogs
 from udfs.offline_policy import DAY_MS
 from udfs.partition_clocks import (
+    UNKNOWN_MS,
     Bools,
     Int64s,
     Rows,
@@ -55,7 +57,7 @@ class DeviceMoves(ClimbMoves):
         self.unknown_count += int(is_gone.sum())
         is_news = ~take_duplicates(rows, contacts.boot, contacts.sequence) & ~is_gone
         contacts, rows = contacts.at(is_news), rows[is_news]
-        self.climb(contacts.row, rows, contacts.clock_ms, None)
+        self.climb(contacts.row, rows, self._judged_ms(contacts, rows["partition"]), None)
         contacts = heard_in_time(contacts, rows, self.devices, self.policy)
         is_first = ~has_flag(rows, Flag.SEEN)
         is_fresh = is_first | (contacts.seen_ms > rows["last_seen_ms"])
@@ -74,6 +76,13 @@ class DeviceMoves(ClimbMoves):
             self.climb(contacts.row[stale], overdue, clock_ms, clock_ms)
             rows[stale] = overdue
         self.devices.rows[contacts.row] = rows
+
+    def _judged_ms(self, contacts: Contacts, home: Rows) -> Int64s:
+        """Return up to when devices were silent: who leaves a blind partition, up to its clock."""
+        clock_ms = np.append(self.partitions["clock_ms"], UNKNOWN_MS)[home]
+        is_blind = contacts.clock_ms - clock_ms > self.policy.blind_after_ms
+        is_blind &= (home != NO_PARTITION) & (home != contacts.partition)
+        return np.where(is_blind, clock_ms + 1, contacts.clock_ms)
 
     def _tell_contacts(self, contacts: Contacts, rows: Rows, heard: Rows, is_fresh: Bools) -> None:
         is_first = ~has_flag(rows, Flag.SEEN)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from schemas.control import control_key
-from udfs.contacts import Contacts, homes_of
+from udfs.contacts import Contacts, after_gaps, homes_of
 from udfs.control_book import Booked, ControlBook, Plan, events_of, looks_at, plans_of
 from udfs.device_columns import DeviceColumns, Flag, has_flag
 from udfs.device_moves import DeviceMoves
@@ -100,8 +100,9 @@ class ShardStep(DeviceMoves):
         keys = position_keys(stretches.partition, stretches.first_offset)
         place = np.searchsorted(keys, position_keys(found.partition, found.offset), "right") - 1
         assert bool((stretches.partition[place] == found.partition).all()), "a stretch is missing"
+        turn = after_gaps(found, wave[place], self.devices, stretches.at(wave > 0), wave[wave > 0])
         for number in range(int(wave.max()) + 1):
-            self._take_wave(stretches.at(wave == number), found.at(wave[place] == number))
+            self._take_wave(stretches.at(wave == number), found.at(turn == number))
 
     def _meet(self, stretches: Stretches) -> None:
         """Open the books of partitions that are read for the first time."""
