@@ -1,6 +1,7 @@
 """Sends dead letters back to where they came from: each with its receipt, in transactions."""
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -114,13 +115,22 @@ class ReplayWriter:
                 self._commit()  # says what is wrong, should anything else have failed
                 self._is_open = False
         except KafkaException as error:
-            hopeless = _hopeless(failures)
+            hopeless = self._hopeless_at_last(failures)
             if not hopeless or error.args[0].fatal():
                 self.close()
                 raise self._judged("send", error) from error
         if hopeless:
             self._ask("abort", self._abort)
             self._is_open = False
+        return hopeless
+
+    def _hopeless_at_last(self, failures: list[tuple[Replay, KafkaError]]) -> list[Replay]:
+        """Return what spoils a transaction that failed: a neighbour may have been told of first."""
+        give_up_at_s = time.monotonic() + REQUEST_TIMEOUT_S
+        while not (hopeless := _hopeless(failures)) and len(self._producer):
+            if time.monotonic() > give_up_at_s:
+                break
+            self._producer.poll(POLL_TIMEOUT_S)
         return hopeless
 
     def _abort(self) -> None:

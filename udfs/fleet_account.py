@@ -143,11 +143,15 @@ class FleetAccount:
 
     def _tell(self, row: Transition) -> None:
         notice = device_notice(self._inhibition, self.hushes, row, self.policy)
-        episode_id = device_episode(row).id if self.hushes.acks else ""
+        is_hidden = row["kind"] == Kind.MUTE_ENDED and row["is_in_maintenance"]
+        is_named = self.hushes.acks or self.hushes.hidden_ends or is_hidden
+        episode_id = device_episode(row).id if is_named else ""
         is_acked = self.hushes.is_acked(episode_id, row["time_ms"])
         self.events.append(device_record(row, notice, is_acked=is_acked))
         if row["kind"] in ENDS:
-            self.hushes = self.hushes.without_ack(episode_id)
+            self.hushes = self.hushes.without_episode(episode_id)
+        elif is_hidden:
+            self.hushes = self.hushes.with_hidden_end(episode_id, row["time_ms"])
 
     def pass_time(self, below_ms: int, input_clock_ms: int) -> None:
         """Do what time alone brings about before an instant, in order."""

@@ -55,10 +55,12 @@ class Hushes:
     Args:
         mutes: oldest first; of one key at most one has not ended.
         acks: when each episode was taken on.
+        hidden_ends: by episode, the ends of mutes that fell into a maintenance: told to nobody.
     """
 
     mutes: tuple[MuteSpan, ...] = ()
     acks: Mapping[str, int] = field(default_factory=dict)
+    hidden_ends: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def with_mute(self, mute: Mute, acts_ms: int) -> "Hushes":
         """Return them with a mute that takes the place of an earlier one of its key."""
@@ -74,11 +76,22 @@ class Hushes:
         excess = list(acks)[: max(0, len(acks) - ACKS_MAX_COUNT)]
         return replace(self, acks={id_: at for id_, at in acks.items() if id_ not in excess})
 
-    def without_ack(self, episode_id: str) -> "Hushes":
+    def without_episode(self, episode_id: str) -> "Hushes":
         """Return them without an episode that is over."""
-        if episode_id not in self.acks:
+        if episode_id not in self.acks and episode_id not in self.hidden_ends:
             return self
-        return replace(self, acks={id_: at for id_, at in self.acks.items() if id_ != episode_id})
+        acks = {id_: at for id_, at in self.acks.items() if id_ != episode_id}
+        hidden = {id_: ends for id_, ends in self.hidden_ends.items() if id_ != episode_id}
+        return replace(self, acks=acks, hidden_ends=hidden)
+
+    def with_hidden_end(self, episode_id: str, at_ms: int) -> "Hushes":
+        """Return them with the end of a mute of which nobody was told."""
+        ends = *self.hidden_ends.get(episode_id, ()), at_ms
+        return replace(self, hidden_ends={**self.hidden_ends, episode_id: ends})
+
+    def is_hidden_end(self, episode_id: str, at_ms: int) -> bool:
+        """Return whether nobody was told as a mute ended."""
+        return at_ms in self.hidden_ends.get(episode_id, ())
 
     def is_muted(self, subject: Subject, at_ms: int) -> bool:
         """Return whether nobody is told of what happens to a subject at an instant."""
@@ -104,11 +117,12 @@ class Hushes:
     def to_values(self) -> dict[str, Any]:
         """Return everything for the state's bytes."""
         mutes = [[s.key, s.scope.model_dump(), s.begin_ms, s.end_ms] for s in self.mutes]
-        return {"mutes": mutes, "acks": dict(self.acks)}
+        return {"mutes": mutes, "acks": dict(self.acks), "hidden_ends": dict(self.hidden_ends)}
 
     @classmethod
     def from_values(cls, stored: Mapping[str, Any]) -> "Hushes":
         """Return what `to_values` wrote."""
         mutes: Iterable[Any] = stored["mutes"]
         spans = [MuteSpan(key, begin, end, Scope(**scope)) for key, scope, begin, end in mutes]
-        return cls(tuple(spans), stored["acks"])
+        hidden = {id_: tuple(ends) for id_, ends in stored.get("hidden_ends", {}).items()}
+        return cls(tuple(spans), stored["acks"], hidden)

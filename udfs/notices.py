@@ -102,8 +102,6 @@ def _causes(inhibition: Inhibition, hushes: Hushes, row: Transition, firing: _Fi
     """Return what kept a firing from people."""
     covering = inhibition.covering(row, (firing.instant_ms, firing.place))
     causes = [*firing.causes, *covering]
-    if firing.severity is Severity.CRITICAL and row["is_hushed"]:
-        causes.append(MAINTENANCE)
     return causes + _hushed(inhibition, hushes, row, firing.instant_ms)
 
 
@@ -114,15 +112,17 @@ def _announced(inhibition: Inhibition, hushes: Hushes, row: Transition) -> Itera
     yield _Firing(starts_ms, device_id, Severity.WARNING, _kept(row, Untold.WARNING))
     if is_critical:
         # At one instant after the warning, which may have begun an emergency.
-        place, causes = device_id + ID_END, _kept(row, Untold.CRITICAL)
-        yield _Firing(escalated_ms, place, Severity.CRITICAL, causes)
+        causes = (*_kept(row, Untold.CRITICAL), *([MAINTENANCE] if row["is_hushed"] else ()))
+        yield _Firing(escalated_ms, device_id + ID_END, Severity.CRITICAL, causes)
     if calm_ms is not None:
         is_worse = is_critical and escalated_ms <= calm_ms
         severity = Severity.CRITICAL if is_worse else Severity.WARNING
         yield _Firing(calm_ms, device_id + ID_END, severity, _kept(row, Untold.FINAL))
     for end_ms in _mute_ends(inhibition.stays, hushes, row, starts_ms):
         severity = Severity.CRITICAL if is_critical and escalated_ms < end_ms else Severity.WARNING
-        yield _Firing(end_ms, LAST_OF_INSTANT, severity, _kept_at(row, end_ms))
+        is_hidden = hushes.hidden_ends and hushes.is_hidden_end(device_episode(row).id, end_ms)
+        causes = (*_kept_at(row, end_ms), *([MAINTENANCE] if is_hidden else ()))
+        yield _Firing(end_ms, LAST_OF_INSTANT, severity, causes)
 
 
 def _kept(row: Transition, untold: Untold) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ class ThresholdNotices:
             telling.untold = judged if spans else None
         else:
             telling.untold = None
-            self.hushes = self.hushes.without_ack(episode_id)
+            self.hushes = self.hushes.without_episode(episode_id)
         if telling.causes:
             judged |= {"notify": False, "suppressed_by": telling.causes}
         return judged

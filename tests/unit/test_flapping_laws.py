@@ -62,6 +62,18 @@ def ends_owed(events: list[Event]) -> dict[tuple[str, str], int]:
     return owed
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(2392855, id="maintenance hides a critical, the flapping's end tells it"),
+        pytest.param(2611050, id="maintenance hides the end of a mute"),
+    ],
+)
+def test_who_is_told_of_an_end_is_who_was_told_through_maintenance(seed: int) -> None:
+    events = run(flapping_log(seed, partition_count=2, has_words=True))
+    assert set(ends_owed(events).values()) == {0}
+
+
 @given(SEEDS)
 @SLOW
 def test_whoever_was_told_of_a_begin_is_told_of_its_end_once_and_nobody_else(seed: int) -> None:

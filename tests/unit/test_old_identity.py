@@ -79,7 +79,7 @@ def test_limits_and_tenancy_are_judged_as_for_todays_firmware():
     assert batch_sections(raw, block, 4), "the device's shard gets its batch"
     (contacts,) = [
         frame
-        for section in contact_sections(raw, block, 4, "")
+        for section in contact_sections(raw, block, 4, "x.")
         if (frame := unpack_frames(section.payload)["contacts"]).height
     ]
     assert contacts.select("device_id", "newest_point_ms").rows() == [("d", NOON_MS)]
