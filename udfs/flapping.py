@@ -11,15 +11,13 @@ exactly 60 min apart are within them. At the instant of the calm a change still 
 wins over an alert. Blind time is not calm.
 """
 
-from dataclasses import dataclass
 from enum import IntFlag
-from typing import Any
 
 import numpy as np
-import polars as pl
 
 from udfs.offline_policy import MINUTE_MS
 from udfs.partition_clocks import Bools, Int64s, Rows
+from udfs.side_table import SideTable
 
 CHANGES_COUNT = 4
 WITHIN_MS = 60 * MINUTE_MS
@@ -66,38 +64,23 @@ def is_flapping(flaps: Rows) -> Bools:
     return flapping
 
 
-@dataclass
-class Flaps:
-    """The devices that changed within the hour, flap, or flapped in their open episode.
+class Flaps(SideTable):
+    """The devices that changed within the hour, flap, or flapped in their open episode."""
 
-    A step works on a fork of it, in place.
-
-    Args:
-        rows: FLAP_ROW, ordered by the number of the device, at most one each.
-    """
-
-    rows: Rows
-
-    @classmethod
-    def empty(cls) -> "Flaps":
-        """Return no devices."""
-        return cls(np.zeros(0, FLAP_ROW))
-
-    def fork(self) -> "Flaps":
-        """Return a copy that can be changed."""
-        return Flaps(self.rows.copy())
+    ROW = FLAP_ROW
+    NAME = "flaps"
 
     def of(self, index: Int64s) -> Rows:
         """Return the row of each device, a blank one where there is none; shape (n,)."""
         found = blank_flaps(index)
-        slots, is_known = self._slots(index)
+        slots, is_known = self.slots(index)
         found[is_known] = self.rows[slots[is_known]]
         return found
 
     def ends_ms(self, index: Int64s) -> Int64s:
         """Return until when each device flaps if nothing changes; `NEVER_MS` if it does not."""
         ends: Int64s = np.full(len(index), NEVER_MS)
-        slots, is_known = self._slots(index)
+        slots, is_known = self.slots(index)
         if is_known.any():
             flaps = self.rows[slots[is_known]]
             ends[is_known] = np.where(is_flapping(flaps), flaps["ends_ms"], NEVER_MS)
@@ -129,7 +112,7 @@ class Flaps:
         flaps = self.of(index)
         flaps = flaps[is_flapping(flaps)]
         flaps["untold"] |= np.uint8(Untold.CRITICAL)
-        self._put(flaps)
+        self.put(flaps)
 
     def end_episode(self, index: Int64s, time_ms: Int64s, is_excused: Bools) -> Bools:
         """Note that episodes end; excused ends are no changes. Return which begin to flap."""
@@ -143,7 +126,7 @@ class Flaps:
         """Count one more event of each flapping."""
         flaps = self.of(index)
         flaps["seq"] += flaps["seq"] < SEQ_MAX
-        self._put(flaps)
+        self.put(flaps)
 
     def calm_down(self, index: Int64s, time_ms: Int64s, is_open: Bools, is_hidden: Bools) -> None:
         """End flappings, and remember them while the episodes that they leave open are so."""
@@ -151,11 +134,7 @@ class Flaps:
         flaps["since_ms"] = np.where(is_open, flaps["since_ms"], NONE_MS)
         flaps["calm_ms"] = np.where(is_open, time_ms, NONE_MS)
         flaps["untold"] |= np.where(is_open & is_hidden, np.uint8(Untold.FINAL), np.uint8(0))
-        self._put(flaps)
-
-    def forget(self, index: Int64s) -> None:
-        """Drop devices that are no more."""
-        self.rows = self.rows[~np.isin(self.rows["row"], index)]
+        self.put(flaps)
 
     def wait(self, unheard_ms: Int64s) -> None:
         """Put the calm off by what could not be heard, given by device."""
@@ -166,10 +145,10 @@ class Flaps:
         """Return it without devices whose last change no later one can be within the hour of."""
         kept = self.rows["since_ms"] != NONE_MS
         kept |= self.rows["times_ms"][:, -1] + WITHIN_MS >= slowest_ms
-        return self if kept.all() else Flaps(self.rows[kept])
+        return self.where(kept)
 
     def _change_unless(self, is_none: Bools, flaps: Rows, time_ms: Int64s) -> Bools:
-        self._put(flaps[is_none & (flaps["times_ms"][:, -1] != NONE_MS)])
+        self.put(flaps[is_none & (flaps["times_ms"][:, -1] != NONE_MS)])
         begins = np.zeros(len(flaps), np.bool_)
         begins[~is_none] = self._change(flaps[~is_none], time_ms[~is_none])
         return begins
@@ -185,35 +164,5 @@ class Flaps:
         flaps["since_ms"] = np.where(begins, now_ms, flaps["since_ms"])
         flaps["seq"] = np.where(begins, 1, flaps["seq"])
         flaps["ends_ms"] = np.where(is_flapping(flaps), now_ms + CALM_AFTER_MS, flaps["ends_ms"])
-        self._put(flaps)
+        self.put(flaps)
         return begins
-
-    def _put(self, flaps: Rows) -> None:
-        slots, is_known = self._slots(flaps["row"].astype(np.int64))
-        self.rows[slots[is_known]] = flaps[is_known]
-        if not is_known.all():
-            rows = np.concatenate([self.rows, flaps[~is_known]])
-            self.rows = rows[np.argsort(rows["row"], kind="stable")]
-            assert bool((np.diff(self.rows["row"]) > 0).all()), "one row a device"
-
-    def _slots(self, index: Int64s) -> tuple[Int64s, Bools]:
-        """Return where the row of each device is, and whether it is there at all."""
-        if not len(self.rows):
-            return np.zeros(len(index), np.int64), np.zeros(len(index), np.bool_)
-        slots = np.minimum(np.searchsorted(self.rows["row"], index), len(self.rows) - 1)
-        is_known: Bools = self.rows["row"][slots] == index
-        return slots, is_known
-
-    def to_frames(self) -> dict[str, pl.DataFrame]:
-        """Return the rows as one column of bytes; nothing where there are none."""
-        if not len(self.rows):
-            return {}
-        return {"flaps": pl.DataFrame({"bytes": np.frombuffer(self.rows.tobytes(), np.uint8)})}
-
-    @classmethod
-    def from_frames(cls, frames: dict[str, Any]) -> "Flaps":
-        """Return what `to_frames` wrote; of a state without it, no devices."""
-        if "flaps" not in frames:
-            return cls.empty()
-        stored = frames["flaps"]["bytes"].to_numpy().tobytes()
-        return cls(np.frombuffer(stored, FLAP_ROW).copy())

@@ -4,16 +4,14 @@ The newest point of a contact tells the device's clock. Liveness never uses it: 
 who wonder at the device's times. A contact without points says nothing.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import polars as pl
 
 from schemas.telemetry import AHEAD_MAX_MS, EARLIEST_MS
 from udfs.contacts import Contacts
 from udfs.device_columns import NOT_YET_MS
 from udfs.offline_policy import DAY_MS
-from udfs.partition_clocks import Bools, Int64s, Rows
+from udfs.partition_clocks import Bools, Int64s
+from udfs.side_table import SideTable
 
 SKEW_ROW = np.dtype([("row", "<i4"), ("is_wrong", "?"), ("told_ms", "<i8")])
 
@@ -29,36 +27,21 @@ def are_wrong(newest_ms: Int64s, append_time_ms: Int64s) -> Bools:
     return wrong
 
 
-@dataclass
-class Skews:
-    """The devices whose clock is wrong, or was told to be on this day; a step works on a fork.
+class Skews(SideTable):
+    """The devices whose clock is wrong, or was told to be on this day."""
 
-    Args:
-        rows: SKEW_ROW, ordered by the number of the device, at most one each.
-    """
-
-    rows: Rows
-
-    @classmethod
-    def empty(cls) -> "Skews":
-        """Return no devices."""
-        return cls(np.zeros(0, SKEW_ROW))
-
-    def fork(self) -> "Skews":
-        """Return a copy that can be changed."""
-        return Skews(self.rows.copy())
+    ROW = SKEW_ROW
+    NAME = "skews"
 
     def judge(self, contacts: Contacts) -> Bools:
         """Look at the clocks of devices, at most one contact each; return which are to be told."""
         is_wrong = are_wrong(contacts.newest_ms, contacts.append_time_ms)
         if not len(self.rows) and not is_wrong.any():
             return is_wrong
-        slots = np.minimum(np.searchsorted(self.rows["row"], contacts.row), len(self.rows) - 1)
         known = np.zeros(len(contacts.row), SKEW_ROW)
         known["told_ms"] = NOT_YET_MS
-        if len(self.rows):
-            is_known = self.rows["row"][slots] == contacts.row
-            known[is_known] = self.rows[slots[is_known]]
+        slots, is_known = self.slots(contacts.row)
+        known[is_known] = self.rows[slots[is_known]]
         is_another_day = known["told_ms"] // DAY_MS < contacts.clock_ms // DAY_MS
         is_told: Bools = is_wrong & ~known["is_wrong"] & is_another_day
         known["row"] = contacts.row
@@ -66,33 +49,10 @@ class Skews:
         has_said = contacts.newest_ms != NOT_YET_MS
         known["is_wrong"] = np.where(has_said, is_wrong, known["is_wrong"])
         known["told_ms"] = np.where(is_told, contacts.clock_ms, known["told_ms"])
-        self._put(known[known["is_wrong"] | (known["told_ms"] != NOT_YET_MS)])
+        self.put(known[known["is_wrong"] | (known["told_ms"] != NOT_YET_MS)])
         return is_told
 
     def without_past(self, slowest_ms: int) -> "Skews":
         """Return it without clocks that are right and were told to be wrong before this day."""
         kept = self.rows["is_wrong"] | (self.rows["told_ms"] // DAY_MS >= slowest_ms // DAY_MS)
-        return self if kept.all() else Skews(self.rows[kept])
-
-    def forget(self, index: Int64s) -> None:
-        """Drop devices that are no more."""
-        self.rows = self.rows[~np.isin(self.rows["row"], index)]
-
-    def _put(self, skews: Rows) -> None:
-        others = self.rows[~np.isin(self.rows["row"], skews["row"])]
-        rows = np.concatenate([others, skews])
-        self.rows = rows[np.argsort(rows["row"], kind="stable")]
-
-    def to_frames(self) -> dict[str, pl.DataFrame]:
-        """Return the rows as one column of bytes; nothing where there are none."""
-        if not len(self.rows):
-            return {}
-        return {"skews": pl.DataFrame({"bytes": np.frombuffer(self.rows.tobytes(), np.uint8)})}
-
-    @classmethod
-    def from_frames(cls, frames: dict[str, pl.DataFrame]) -> "Skews":
-        """Return what `to_frames` wrote; of a state without it, no devices."""
-        if "skews" not in frames:
-            return cls.empty()
-        stored = frames["skews"]["bytes"].to_numpy().tobytes()
-        return cls(np.frombuffer(stored, SKEW_ROW).copy())
+        return self.where(kept)
