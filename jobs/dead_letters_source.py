@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from jobs.load_source import LoadSource
 from jobs.settings import KafkaSettings
 from jobs.topic_admin import log_ends
+from jobs.whole_topic import read_to_ends
 from schemas.errors import Unavailable
 from schemas.topics import Topic, topic_name
 from sinks.messages import Message
 
 POLL_MAX_MESSAGES = 50
 """Of up to 2 MiB each."""
-POLL_TIMEOUT_S = 0.1
-"""How long a poll waits for more messages when there are fewer; so short is the end of a scan."""
 STALL_MAX_S = 60.0
 SETTLING_POLL_S = 0.25
 
@@ -65,14 +64,8 @@ class DeadLetterLog:
         starts = {p: max(low, first_offset) for p, (low, _) in limits.items()}
         ends = {p: end for p, (_, end) in limits.items() if end > starts[p]}
         self._source.assign({self.topic: {p: starts[p] for p in ends}})
-        give_up_at_s = time.monotonic() + STALL_MAX_S
-        while not self._source.has_reached(self.topic, ends):
-            arrived = self._source.poll(POLL_MAX_MESSAGES, POLL_TIMEOUT_S).get(self.topic, [])
-            if arrived:
-                give_up_at_s = time.monotonic() + STALL_MAX_S
-            elif time.monotonic() > give_up_at_s:
-                raise Unavailable(f"{self.topic} is not delivered to its end")
-            yield from (message for message in arrived if message.offset < ends[message.partition])
+        read = read_to_ends(self._source, self.topic, ends, POLL_MAX_MESSAGES, STALL_MAX_S)
+        yield from (message for message in read if message.offset < ends[message.partition])
 
     def message_at(self, partition: int, offset: int) -> Message | None:
         """Return the message of a position; None when there is none."""
