@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.topics import Topic, topic_tenants
+from schemas.topics import topic_tenants
 from udfs.partition_clocks import PARTITION_MAX, Int64s
 
 NO_LOG = -1
 """The code of devices that were never seen on any."""
 NUMBER_BITS = 16
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
 TENANT_BYTES = 5
 """Of the hash in a code: two of 1,000 tenants share one in a million fleets."""
 
@@ -40,16 +41,19 @@ def log_codes(topics: Sequence[str], partitions: npt.NDArray[Any], topic_prefix:
     return np.asarray(np.array([base_of[topic] for topic in topics], np.int64) | partitions)
 
 
-def log_names(
-    topics: Sequence[str], partitions: npt.NDArray[Any], topic_prefix: str
-) -> dict[int, str]:
-    """Return the name of each partition of a tenant's own topic, by code."""
-    owners = topic_tenants(topics, topic_prefix)
-    places = {(owner, int(number)) for owner, number in zip(owners, partitions, strict=True)}
+def log_names(topics: Sequence[str], codes: Int64s, topic_prefix: str) -> dict[int, str]:
+    """Return the name of each partition of a tenant's own topic, by code.
+
+    Args:
+        topics: of each record.
+        codes: as `log_codes` gives them, shape (n,).
+        topic_prefix: of every topic name.
+    """
+    found, rows = np.unique(codes, return_index=True)
     return {
-        _base(owner) | number: f"{Topic.TELEMETRY.value}.{owner}/{number}"
-        for owner, number in places
-        if owner is not None
+        code: f"{topics[row].removeprefix(topic_prefix)}/{code & NUMBER_MASK}"
+        for code, row in zip(found.tolist(), rows.tolist(), strict=True)
+        if code > NUMBER_MASK
     }
 
 
@@ -84,7 +88,7 @@ class KnownLogs:
         """
         known = dict(zip(self.codes, self.names, strict=True))
         for code, name in sorted(zip(codes, names, strict=True)):
-            below = range(code) if code < 1 << NUMBER_BITS and code not in known else ()
+            below = range(code) if code <= NUMBER_MASK and code not in known else ()
             for number in below:
                 known.setdefault(number, str(number))
             known.setdefault(code, name)

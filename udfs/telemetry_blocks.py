@@ -98,7 +98,7 @@ def contact_sections(
     hashes = device_hashes(contacts["tenant_id"].to_list(), contacts["device_id"].to_list())
     shards = pl.Series("shard", shard_of(hashes, shard_count), dtype=pl.Int32)
     parts = dict(_parts(contacts.with_columns(shards)))
-    names = log_names(raw.topics, raw.partitions, topic_prefix)
+    names = log_names(raw.topics, codes, topic_prefix)
     stretches = partition_stretches(log, OfflinePolicy.blind_after_ms, names)
     none = contacts.clear()
     return [

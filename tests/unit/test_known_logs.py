@@ -15,7 +15,7 @@ def codes_and_names(drawn):
     topics = [topic for topic, _ in drawn]
     partitions = np.array([number for _, number in drawn], np.int32)
     codes = log_codes(topics, partitions, "x.")
-    names = log_names(topics, partitions, "x.")
+    names = log_names(topics, codes, "x.")
     return codes, [names.get(code, str(code)) for code in codes.tolist()]
 
 

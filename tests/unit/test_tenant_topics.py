@@ -18,8 +18,9 @@ TENANT_PARTITIONS = {1: ("telemetry.acme", 0), 2: ("telemetry.zeta", 0)}
 """What stands in for the partitions of a log; the first stays with the shared topic."""
 TOPICS = [topic for topic, _ in TENANT_PARTITIONS.values()]
 NUMBERS = np.array([number for _, number in TENANT_PARTITIONS.values()])
-CODES = dict(zip(TENANT_PARTITIONS, log_codes(TOPICS, NUMBERS, "").tolist(), strict=True))
-NAMES = log_names(TOPICS, NUMBERS, "")
+CODES_OF = log_codes(TOPICS, NUMBERS, "")
+CODES = dict(zip(TENANT_PARTITIONS, CODES_OF.tolist(), strict=True))
+NAMES = log_names(TOPICS, CODES_OF, "")
 
 
 def moved(block: LivenessBlock) -> LivenessBlock:
