@@ -35,6 +35,7 @@ from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from udfs.alerts import AlertRecord
 from udfs.notices import hush_pairs
+from udfs.partition_clocks import PARTITION_ROW, low_clock_ms
 
 QUIET_TOPICS = (Topic.DEVICES, Topic.CONTROL)
 READ_TOPICS = (Topic.TELEMETRY, *QUIET_TOPICS)
@@ -99,9 +100,10 @@ def _outages(lines: Sequence[LogLine], blind_after_ms: int) -> list[tuple[int, i
             before_ms = clocks_ms.get(line.partition, line.at_ms)
             clocks_ms[line.partition] = max(before_ms, line.at_ms)
         elif line.type is LineType.ENGINE and line.fields["event"] == "stop":
-            known = np.array([*clocks_ms.values()], np.int64)
-            heard = known[known.max(initial=0) - known <= blind_after_ms]
-            stopped_ms = int(heard.min(initial=line.at_ms)) if stopped_ms is None else stopped_ms
+            partitions = np.zeros(len(clocks_ms), PARTITION_ROW)
+            partitions["clock_ms"] = [*clocks_ms.values()]
+            low_ms = low_clock_ms(partitions, blind_after_ms)
+            stopped_ms = low_ms if stopped_ms is None else stopped_ms
         elif line.type is LineType.ENGINE and stopped_ms is not None:
             found.append((stopped_ms, line.at_ms))
             stopped_ms = None
