@@ -64,6 +64,11 @@ def uuid5_text(namespace: bytes, name: str) -> str:
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
+def event_id(episode_id: str, seq: int) -> str:
+    """Return the id of one transition of an episode."""
+    return uuid5_text(bytes.fromhex(episode_id.replace("-", "")), str(seq))
+
+
 @dataclass(frozen=True)
 class Episode:
     """What names one silence of one subject.
@@ -98,7 +103,7 @@ class Episode:
 
     def event_id(self, seq: int) -> str:
         """Return the id of one transition."""
-        return uuid5_text(bytes.fromhex(self.id.replace("-", "")), str(seq))
+        return event_id(self.id, seq)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,8 @@
 from dataclasses import replace
 
 from udfs.fleet import FleetState
-from udfs.offline_policy import OfflinePolicy
+from udfs.offline_policy import SETTLE_MS, OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
-
-SETTLE_MS = 30_000
-"""After the backlog: in it the partitions that were read last catch up with the first."""
 
 
 def hold_while_lagging(state: FleetState, until_ms: int) -> FleetState:

@@ -4,7 +4,7 @@ from typing import Any
 
 from udfs.alerts import Transition, device_severity
 from udfs.device_columns import Stage
-from udfs.notices import MAINTENANCE
+from udfs.hushes import MAINTENANCE
 from udfs.transitions import Kind
 
 StatusRecord = dict[str, Any]

@@ -15,11 +15,12 @@ from schemas.records import encode_record
 from schemas.topics import Topic, device_key
 from udfs.alerts import AlertRecord, Status
 from udfs.backlog import hold_if_lagging
+from udfs.device_status import StatusRecord
 from udfs.fleet import FleetState, on_transitions
 from udfs.frame_bytes import unpack_frames
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS
-from udfs.result_operator import result_row
+from udfs.result_operator import alert_row, result_row
 from udfs.results import Result
 from udfs.self_watch import SelfWatch, on_progress
 
@@ -91,16 +92,14 @@ class WatchFleet(KeyedProcessFunction):
         self._store(step.state)
         yield from self._alerts([*step.events, *self._look_at_itself(step.state, now_ms)], now_ms)
         for status in step.statuses:
-            key = device_key(status["tenant_id"], status["device_id"])
-            yield self._row(Topic.DEVICE_STATUS, key, status)
+            yield self._status_row(status)
 
     def _alerts(self, events: Iterable[AlertRecord], now_ms: int) -> Iterator[Row]:
         overdue_count = 0
         for event in events:
             is_late = now_ms - event["time"] > OVERDUE_AFTER_MS
             overdue_count += is_late and event["status"] == Status.FIRING
-            key = f"{event['tenant_id']}/{event['subject']}".encode()
-            yield self._row(Topic.ALERTS, key, event | {"emitted_at": now_ms})
+            yield alert_row(*self.topics[Topic.ALERTS], event, now_ms)
         if overdue_count and self.overdue is not None:
             self.overdue.inc(overdue_count)
 
@@ -135,6 +134,7 @@ class WatchFleet(KeyedProcessFunction):
         self.known = state
         self.fleet.update(state.to_bytes())
 
-    def _row(self, topic: Topic, key: bytes, record: dict[str, Any]) -> Row:
-        name, schema_id = self.topics[topic]
-        return result_row(Result(name, key, encode_record(topic, record, schema_id)))
+    def _status_row(self, status: StatusRecord) -> Row:
+        name, schema_id = self.topics[Topic.DEVICE_STATUS]
+        key = device_key(status["tenant_id"], status["device_id"])
+        return result_row(Result(name, key, encode_record(Topic.DEVICE_STATUS, status, schema_id)))

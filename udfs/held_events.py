@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from udfs.alerts import AlertRecord, Status
+from udfs.offline_policy import SETTLE_MS
 from udfs.partition_clocks import UNKNOWN_MS
-
-SETTLE_MS = 30_000
-"""After the backlog: in it the partitions that were read last catch up with the first."""
 
 
 @dataclass

@@ -19,7 +19,7 @@ REMEMBERED_MS = 31 * DAY_MS
 ACK_TIMEOUT_MS = 4 * 3_600_000
 """After so long an acknowledged episode that gets worse is told again."""
 
-MUTE, ACK = "mute", "ack"
+MUTE, ACK, MAINTENANCE = "mute", "ack", "maintenance"
 """As events say what kept them from people."""
 
 

@@ -9,13 +9,11 @@ from udfs.device_columns import ID_END, Stage
 from udfs.emergency import LAST_OF_INSTANT
 from udfs.flapping import Untold
 from udfs.flapping_events import flapping_event_id
-from udfs.hushes import ACK, MUTE, Hushes
+from udfs.hushes import ACK, MAINTENANCE, MUTE, Hushes
 from udfs.inhibition import Inhibition
 from udfs.offline_policy import OfflinePolicy
 from udfs.stays import Stays
 from udfs.transitions import ENDS, Kind
-
-MAINTENANCE = "maintenance"
 
 
 class _Firing(NamedTuple):

@@ -9,6 +9,9 @@ SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 DAY_MS = 24 * 60 * MINUTE_MS
 
+SETTLE_MS = 30_000
+"""After the backlog: in it the partitions that were read last catch up with the first."""
+
 SMALL_FLEET_COUNT = 3
 """A fleet below this size needs all of its devices offline before it is an emergency."""
 

@@ -6,6 +6,9 @@ from typing import Any
 from pyflink.common import Row
 from pyflink.datastream import FlatMapFunction
 
+from schemas.records import encode_record
+from schemas.topics import Topic
+from udfs.alerts import AlertRecord
 from udfs.dead_letters import dead_letters
 from udfs.frame_bytes import unpack_frames
 from udfs.results import Result, letter_result, split_results
@@ -16,6 +19,20 @@ def result_row(result: Result) -> Row:
     """Return a message as a row; of headers with one name the sink keeps the first."""
     headers = dict(reversed(result.headers))
     return Row(result.topic, result.key, result.value, headers, result.timestamp_ms)
+
+
+def alert_row(topic: str, schema_id: int, event: AlertRecord, now_ms: int) -> Row:
+    """Return an event as a row of the alerts topic, stamped with the wall clock.
+
+    Args:
+        topic: name on the broker.
+        schema_id: under which AlertEvent is registered.
+        event: without emitted_at.
+        now_ms: UTC ms.
+    """
+    key = f"{event['tenant_id']}/{event['subject']}".encode()
+    record = encode_record(Topic.ALERTS, event | {"emitted_at": now_ms}, schema_id)
+    return result_row(Result(topic, key, record))
 
 
 def result_rows(packed: Any) -> Iterator[Row]:

@@ -13,10 +13,7 @@ from pyflink.datastream.state import (
     ValueStateDescriptor,
 )
 
-from schemas.records import encode_record
-from schemas.topics import Topic
-from udfs.result_operator import result_row
-from udfs.results import Result
+from udfs.result_operator import alert_row
 from udfs.rules_journal import JournaledShard, entry_of
 from udfs.rules_shard import RulesPolicy
 
@@ -58,9 +55,7 @@ class ApplyRules(KeyedProcessFunction):
         events = kept.apply(entry, self.policy)
         self._store(kept, entry)
         for event in events:
-            record = encode_record(Topic.ALERTS, event | {"emitted_at": now_ms}, self.schema_id)
-            key = f"{event['tenant_id']}/{event['subject']}".encode()
-            yield result_row(Result(self.alerts, key, record))
+            yield alert_row(self.alerts, self.schema_id, event, now_ms)
 
     def _shard(self, number: int) -> JournaledShard:
         assert self.wholes is not None, "Flink calls open first"

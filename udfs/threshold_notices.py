@@ -24,13 +24,13 @@ from schemas.control import (
     control_fields,
     parse_control,
 )
-from udfs.alerts import AlertRecord, Status, uuid5_text
-from udfs.hushes import ACK, MUTE, Hushes, Subject
+from udfs.alerts import AlertRecord, Status, event_id
+from udfs.hushes import ACK, MAINTENANCE, MUTE, Hushes, Subject
 from udfs.offline_policy import DAY_MS
 from udfs.partition_clocks import UNKNOWN_MS
+from udfs.transitions import Cause
 
-MAINTENANCE = "maintenance"
-MUTE_ENDED, MAINTENANCE_ENDED = "mute_ended", "maintenance_ended"
+MAINTENANCE_ENDED = "maintenance_ended"
 REMEMBERED_MS = 7 * DAY_MS
 """So long a late correction may follow; see `ThresholdPolicy.forgotten_after_ms`."""
 
@@ -155,7 +155,8 @@ class ThresholdNotices:
         for telling in self.tellings.values():
             if telling.untold is None or self._causes(telling.untold, at_ms):
                 continue
-            reason = MUTE_ENDED if MUTE in telling.causes else MAINTENANCE_ENDED
+            is_mute = MUTE in telling.causes
+            reason = Cause.MUTE_ENDED.value if is_mute else MAINTENANCE_ENDED
             telling.extra_count += 1
             event = _numbered(telling.untold, 1) | {
                 "time": at_ms,
@@ -206,8 +207,7 @@ def _numbered(event: AlertRecord, extra_count: int) -> AlertRecord:
     if extra_count == 0:
         return dict(event)
     seq = event["seq"] + extra_count
-    namespace = bytes.fromhex(event["episode_id"].replace("-", ""))
-    return event | {"seq": seq, "id": uuid5_text(namespace, str(seq))}
+    return event | {"seq": seq, "id": event_id(event["episode_id"], seq)}
 
 
 def _subject(event: AlertRecord) -> Subject:
