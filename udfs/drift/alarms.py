@@ -77,7 +77,7 @@ def alarms_of(seen: Observations, detector: str, severity: ArrayLike, **columns:
         severity: one word for all, or one each.
         **columns: columns of `Alarms`, one value for all or one each.
     """
-    given = {
+    given: dict[str, Any] = {
         "stream": seen.stream,
         "detector": detector,
         "severity": severity,
