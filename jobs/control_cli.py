@@ -121,6 +121,26 @@ def goodbye(
 
 
 @app.command()
+def accept(
+    context: typer.Context,
+    tenant: TenantOption,
+    metric: Annotated[list[str], typer.Option("--metric", help="Which one; may be repeated.")],
+    device: DeviceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
+) -> None:
+    """Take what a metric does now for normal: its drift is over, and a new baseline is learned.
+
+    Example: fleetpulse control accept --tenant acme --group line-3 --metric power_w
+    """
+    from jobs.control_request import typed_event
+
+    scope = _scope(tenant, device, group, site)
+    kind = {"type": "accept_new_normal", "scope": scope}
+    _send(context, [typed_event(kind | {"metric": each}) for each in metric])
+
+
+@app.command()
 def rule(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="JSON: one rule or a list of them; - is stdin.")],

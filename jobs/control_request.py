@@ -25,6 +25,7 @@ OPTIONS = {
     "until": "--until",
     "expected_back": "--back",
     "episode_id": "EPISODE_ID",
+    "metric": "--metric",
 }
 """Fields by what a person types for them."""
 
@@ -89,8 +90,12 @@ def typed_event(fields: dict[str, Any]) -> ControlEvent:
             OPTIONS.get(field, field),
             value=_value_at(fields, field),
             allowed=allowed,
-            cure=f"see `fleetpulse control {fields['type']} --help`",
+            cure=f"see `fleetpulse control {_command(fields['type'])} --help`",
         ) from error
+
+
+def _command(kind: str) -> str:
+    return "accept" if kind == "accept_new_normal" else kind
 
 
 def rules_of(name: str, content: bytes) -> list[ControlEvent]:

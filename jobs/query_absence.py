@@ -32,6 +32,7 @@ SUBJECTS = {
     NamedQuery.FLEET: "device",
     NamedQuery.ALERTS: "open alert",
     NamedQuery.HISTORY: "alert event",
+    NamedQuery.DRIFT: "drifting metric",
     NamedQuery.ACCOUNTS: "account",
 }
 

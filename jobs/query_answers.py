@@ -22,6 +22,7 @@ from jobs.query_request import Asked, NamedQuery
 from jobs.query_statements import (
     ACCOUNTS_SQL,
     alerts_sql,
+    drift_sql,
     fleet_sql,
     history_sql,
     kept_sql,
@@ -30,7 +31,6 @@ from jobs.query_statements import (
     windows_sql,
 )
 from jobs.query_usage import usage
-from schemas.errors import FleetpulseError
 from schemas.tables import HOUR_MS
 
 LENGTHS_MS: Mapping[NamedQuery, int] = MappingProxyType(
@@ -49,11 +49,9 @@ _VALUES_SAID = "values are in the unit at the end of the metric's name"
 _SPARE = ("p99", "p50", "covered_ratio", "min", "max", "count", "mean")
 _ALERTS_SPARE = ("last_seen", "subject", "deployment_group")
 _HISTORY_SPARE = ("reason", "subject", "deployment_group", "silence_s")
+_DRIFT_SPARE = ("last_detected", "first_seen", "log10_e", "direction")
+_INCIDENTS_SAID = "open incidents only; each with its evidence: SELECT * FROM v_open_drift"
 _ROWS_SAID = "rows as stored, before merging; a tenant's bytes are an estimate by its share of rows"
-
-
-class NotBuilt(FleetpulseError):
-    """A question about something that this release does not have."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,6 @@ def answer_named(ask: Ask, asked: Asked, lengths: Lengths, now_ms: int) -> Answe
         now_ms: UTC, from which `2h` counts back.
 
     Raises:
-        NotBuilt: the question is about something that this release does not have.
         QueryRefused: the answer is over a limit.
         SettingsError: an option cannot be read, or nothing is stored yet.
     """
@@ -126,11 +123,11 @@ def _of_tenant(asked: Asked) -> str:
     return "" if asked.tenant_id is None else f" of tenant {asked.tenant_id}"
 
 
-def _drift(_ask: Ask, _asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
-    raise NotBuilt(
-        "query drift: drift detection is not built yet, so no metric is known to drift; "
-        "`fleetpulse query models --since 7d` compares the models"
-    )
+def _drift(ask: Ask, asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
+    found = _listed(ask, asked, drift_sql(asked), once=frozenset({"tenant_id", "direction"}))
+    if found.frame.is_empty():
+        return found
+    return replace(found, said=(*found.said, _INCIDENTS_SAID), spare=_DRIFT_SPARE)
 
 
 def _history(ask: Ask, asked: Asked, _lengths: Lengths, now_ms: int) -> Answer:

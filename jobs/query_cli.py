@@ -21,7 +21,9 @@ SinceOption = Annotated[
 UntilOption = Annotated[
     str | None, typer.Option("--until", help="Before then: 30m, 2h, 7d ago, or RFC 3339.")
 ]
-MetricOption = Annotated[str | None, typer.Option("--metric", help="Of device, groups, models.")]
+MetricOption = Annotated[
+    str | None, typer.Option("--metric", help="Of device, groups, models, drift.")
+]
 GroupOption = Annotated[
     str | None, typer.Option("--group", help="Of fleet, alerts, history, groups, models.")
 ]
@@ -41,8 +43,8 @@ FormatOption = Annotated[
 QuestionArgument = Annotated[
     list[str],
     typer.Argument(
-        help="fleet, alerts, history [TEXT], device ID, groups, models, usage, accounts, "
-        "drift, or one SELECT."
+        help="fleet, alerts, history [TEXT], device ID, groups, models, drift, usage, "
+        "accounts, or one SELECT."
     ),
 ]
 
@@ -74,6 +76,7 @@ def query(
     Example: fleetpulse query device cam-00007 --metric temperature_c --since 6h
     Example: fleetpulse query groups --group stable-a --since 2d
     Example: fleetpulse query models --metric inference_latency_milliseconds --since 24h
+    Example: fleetpulse query drift
     Example: fleetpulse query usage --format json
     Example: fleetpulse query "SELECT * FROM v_device_5m LIMIT 5" --format csv
     """  # noqa: D301 - the mark keeps the lines below it apart, and is no text

@@ -49,7 +49,7 @@ TAKES: Mapping[NamedQuery, frozenset[Option]] = {
     NamedQuery.DEVICE: _STRETCH | {Option.METRIC},
     NamedQuery.GROUPS: _STRETCH | {Option.GROUP, Option.MODEL, Option.METRIC},
     NamedQuery.MODELS: _STRETCH | {Option.GROUP, Option.MODEL, Option.METRIC},
-    NamedQuery.DRIFT: frozenset(),
+    NamedQuery.DRIFT: frozenset({Option.METRIC}),
     NamedQuery.USAGE: frozenset(),
     NamedQuery.ACCOUNTS: frozenset(),
 }

@@ -15,7 +15,8 @@ IS_TOLD = "type != 'fleetpulse.alert.watchdog'"
 STATUS_COLUMNS: Mapping[Option, str] = MappingProxyType(
     {Option.GROUP: "deployment_group", Option.MODEL: "model_version", Option.DEVICE: "device_id"}
 )
-WINDOW_COLUMNS: Mapping[Option, str] = MappingProxyType({**STATUS_COLUMNS, Option.METRIC: "metric"})
+METRIC_COLUMN: Mapping[Option, str] = MappingProxyType({Option.METRIC: "metric"})
+WINDOW_COLUMNS: Mapping[Option, str] = MappingProxyType({**STATUS_COLUMNS, **METRIC_COLUMN})
 
 _WINDOW_KEY = (
     "tenant_id, scope, device_id, metric, deployment_group, model_version, window_ms, window_start"
@@ -64,6 +65,15 @@ FROM alert_events
 WHERE {IS_TOLD} AND {_within("time", span)} AND {_alert_condition(asked)}{words}
 ORDER BY time DESC, tenant_id, subject, seq DESC
 LIMIT 1 BY tenant_id, id LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def drift_sql(asked: Asked) -> str:
+    """Return the metrics that drift now, the gravest and surest first."""
+    return f"""
+SELECT tenant_id, metric, severity, incidents, subjects, strongest_subject, direction, shift_sigma,
+    strongest_log10_e AS log10_e, first_seen, last_detected
+FROM v_top_drift WHERE {_equal(asked, METRIC_COLUMN)}
+ORDER BY severity_rank DESC, log10_e DESC, tenant_id, metric LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
 
 
 def windows_sql(asked: Asked, choice: Choice) -> str:

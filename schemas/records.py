@@ -27,6 +27,7 @@ SCHEMA_FILES = {
     Topic.DEVICES: "device_record",
     Topic.CONTROL: "control_event",
     Topic.WINDOWS: "window_deltas",
+    Topic.DRIFT: "drift_finding",
     Topic.ALERTS: "alert_event",
     Topic.DEVICE_STATUS: "device_status",
     Topic.ACCOUNTS: "account_deltas",

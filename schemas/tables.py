@@ -9,6 +9,7 @@ from importlib import resources
 
 import pyarrow as pa
 
+from schemas.finding_columns import FINDING_COLUMNS
 from schemas.topics import Topic
 
 LOAD_BATCH = "load_batch"
@@ -225,7 +226,17 @@ TELEMETRY_RUNS = TableSpec(
     partition_span=PartitionSpan.WEEK,
 )
 
-LOADED_TABLES = (WINDOWS, ALERT_EVENTS, DEVICE_STATUS, DEAD_LETTERS, ACCOUNTS, TELEMETRY_RUNS)
+DRIFT_FINDINGS = TableSpec("drift_findings", Topic.DRIFT, _columns(**FINDING_COLUMNS))
+
+LOADED_TABLES = (
+    WINDOWS,
+    ALERT_EVENTS,
+    DEVICE_STATUS,
+    DEAD_LETTERS,
+    ACCOUNTS,
+    TELEMETRY_RUNS,
+    DRIFT_FINDINGS,
+)
 TABLE_OF_TOPIC = {table.topic: table for table in LOADED_TABLES}
 TIME_COLUMNS = {
     name: table.time_column

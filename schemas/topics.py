@@ -30,6 +30,7 @@ class Topic(StrEnum):
     DEVICES = "devices"
     CONTROL = "control"
     WINDOWS = "windows"
+    DRIFT = "drift"
     ALERTS = "alerts"
     DEVICE_STATUS = "device-status"
     DEAD_LETTERS = "dead-letters"
@@ -67,6 +68,7 @@ TOPIC_SPECS = (
     TopicSpec(Topic.DEVICES, is_compacted=True, has_log_append_time=True),
     TopicSpec(Topic.CONTROL, is_compacted=True, has_log_append_time=True),
     TopicSpec(Topic.WINDOWS),
+    TopicSpec(Topic.DRIFT),
     TopicSpec(Topic.ALERTS),
     TopicSpec(Topic.DEVICE_STATUS, is_compacted=True),
     # A dead letter keeps the timestamp of the original, which may be old: never expire it by time.

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from schemas.arrow_numbers import arrow_numbers
 from schemas.codec import RejectedMessage, SchemaOfId, decode_messages
+from schemas.finding_columns import flat_findings
 from schemas.tables import LOAD_BATCH, TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
 from sinks.dead_letter import dead_letter_frame
@@ -100,6 +101,10 @@ def _alert_frame(events: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataF
     )
 
 
+def _finding_frame(findings: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataFrame:
+    return flat_findings(findings)
+
+
 def _status_frame(states: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
     offsets = pl.Series([message.offset for message in messages], dtype=pl.UInt64)
     return states.with_columns(status_order=offsets.gather(states["row"]))
@@ -108,6 +113,7 @@ def _status_frame(states: pl.DataFrame, messages: Sequence[Message]) -> pl.DataF
 _FRAMES: dict[Topic, Callable[[pl.DataFrame, Sequence[Message]], pl.DataFrame]] = {
     Topic.WINDOWS: _window_frame,
     Topic.ALERTS: _alert_frame,
+    Topic.DRIFT: _finding_frame,
     Topic.DEVICE_STATUS: _status_frame,
     Topic.ACCOUNTS: _account_frame,
 }

@@ -1,11 +1,21 @@
 """Rows of a tenant whose devices, groups, models and metrics are partly named as another's are."""
 
-from schemas.tables import ALERT_EVENTS, DEVICE_STATUS, HOUR_MS, MINUTE_MS, WINDOWS
+from schemas.tables import (
+    ALERT_EVENTS,
+    DEVICE_STATUS,
+    DRIFT_FINDINGS,
+    HOUR_MS,
+    MINUTE_MS,
+    WINDOWS,
+)
 from schemas.topics import Topic
 from sinks.load_ledger import LedgerEntry, OffsetRange
 from sinks.read_only_endpoint import quoted
 from sinks.table_rows import rows_of
+from tests.drift_findings import finding
 from tests.loader_input import START_MS, WindowInput, alert, device_status, message, schema_of_id
+from udfs.drift.finding_messages import finding_record
+from udfs.drift.findings import State
 
 DAY_MS = 24 * HOUR_MS
 NOW_MS = START_MS + 10 * DAY_MS
@@ -65,6 +75,23 @@ def alert_rows(tenant):
         )
 
 
+def finding_rows(tenant):
+    for index in range(8):
+        at_ms = NOW_MS - index * HOUR_MS
+        found = finding(
+            tenant_id=tenant,
+            subject=names(tenant, "cam")[index % 2],
+            metric=names(tenant, "metric")[index // 2 % 2],
+            state=State.RESOLVED if index % 4 == 3 else State.FIRING,
+            log10_e=8.0 + index,
+            first_seen_ms=at_ms - HOUR_MS,
+            detected_at_ms=at_ms,
+            incident_id=f"i-{index}",
+            finding_id=f"f-{index}",
+        )
+        yield finding_record(found)
+
+
 def status_rows(tenant):
     for device, group, model in zip(
         *(names(tenant, kind) for kind in ("cam", "group", "model")), strict=True
@@ -77,6 +104,7 @@ def store(database, tenant, number):
         (WINDOWS, Topic.WINDOWS, [{"rows": window_rows(tenant)}]),
         (ALERT_EVENTS, Topic.ALERTS, list(alert_rows(tenant))),
         (DEVICE_STATUS, Topic.DEVICE_STATUS, list(status_rows(tenant))),
+        (DRIFT_FINDINGS, Topic.DRIFT, list(finding_rows(tenant))),
     ]
     for spec, topic, records in inputs:
         first = number * 100

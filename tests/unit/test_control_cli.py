@@ -20,7 +20,7 @@ from tests.control_messages import ACME, EVENTS, HOT, KEYS, SLOW
 from tests.strategies import NOON_MS
 
 HOUR_MS = 3_600_000
-COMMANDS = ["maintenance", "mute", "ack", "goodbye", "rule", "list", "end"]
+COMMANDS = ["maintenance", "mute", "ack", "goodbye", "accept", "rule", "list", "end"]
 MUTE = ["mute", "--tenant", "acme"]
 
 
@@ -63,6 +63,7 @@ def test_help_says_what_a_command_does_with_an_example(command):
         (["maintenance", "--tenant", "a/b", "--until", "+2h"], "--tenant"),
         (["goodbye", "--tenant", "acme", "--back", "+0s"], "--back"),
         (["ack", "17"], "EPISODE_ID"),
+        (["accept", "--tenant", "acme", "--metric", ""], "--metric"),
         (["rule", "/no/such/file.json"], "FILE"),
     ],
 )
