@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.drift.e_sr import (
-    COMPONENT_COUNT, advance, dispersion_scores, exponents, log_means, mixture, tempered,
+    COMPONENT_COUNT,
+    advance,
+    dispersion_scores,
+    exponents,
+    log_means,
+    mixture,
+    tempered,
 )  # fmt: skip
 from udfs.drift.normal_scores import bin_scores
 from udfs.histogram import Floats
@@ -113,7 +119,8 @@ def innovations(y: Floats, before: Floats, is_next: Bools, phi: Floats) -> Float
 
 def bins_of(e: Floats, edges: NDArray[np.float32]) -> Int64s:
     """Return the bin of each innovation; shapes (n,) and (n, BIN_COUNT - 1)."""
-    return (e.astype(np.float32)[:, None] > edges).sum(axis=1)
+    places: Int64s = (e.astype(np.float32)[:, None] > edges).sum(axis=1)
+    return places
 
 
 def _bins(e: Floats) -> tuple[NDArray[np.float32], Int64s]:
@@ -150,7 +157,8 @@ def _ends_of_runs(ordered: Floats) -> Int64s:
     is_last = np.ones(ordered.shape, np.bool_)
     is_last[:, :-1] = ordered[:, 1:] > ordered[:, :-1] + 2 * EDGE_MARGIN
     ends = np.where(is_last, places, count)
-    return np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    nearest: Int64s = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    return nearest
 
 
 def _shares(counts: Int64s) -> Floats:
@@ -165,7 +173,8 @@ def _block_variance(z: Floats) -> Floats:
     block_count = z.shape[1] // BLOCK_WINDOW_COUNT
     blocks = z[:, : block_count * BLOCK_WINDOW_COUNT].reshape(len(z), block_count, -1)
     found = (blocks.sum(axis=2) ** 2).mean(axis=1) / BLOCK_WINDOW_COUNT
-    return np.maximum(1.0, found * (1 - 2 * np.sqrt(2 / block_count)))
+    surely: Floats = found * (1 - 2 * np.sqrt(2 / block_count))
+    return np.maximum(1.0, surely)
 
 
 def _calm_ratio(z: Floats, d: Floats, psi: Floats) -> Floats:
@@ -181,4 +190,5 @@ def _calm_ratio(z: Floats, d: Floats, psi: Floats) -> Floats:
         peak = np.maximum(peak, mixture(evidence))
     is_calm = (peak < CALM_FACTOR * window_count).reshape(row_count, -1)
     is_calm[:, -1] = True
-    return VARIANCE_RATIOS[is_calm.argmax(axis=1)]
+    smallest: Floats = VARIANCE_RATIOS[is_calm.argmax(axis=1)]
+    return smallest

@@ -89,19 +89,21 @@ def tempered(psi: Floats, variance_ratio: Floats) -> Floats:
         variance_ratio: long-run variance of the scores over their own, at least 1, shape (n,).
     """
     strengths = np.concatenate([SHIFTS, SPREADS])
-    return psi + (variance_ratio[:, None] - 1.0) * strengths**2 / 2
+    higher: Floats = psi + (variance_ratio[:, None] - 1.0) * strengths**2 / 2
+    return higher
 
 
 def advance(evidence: NDArray[np.float32], log_factor: Floats) -> NDArray[np.float32]:
     """Return R of every component after one window; shapes (n, COMPONENT_COUNT)."""
     factor = np.exp(log_factor.astype(np.float32))
-    return np.minimum((np.float32(1.0) + evidence) * factor, np.float32(R_MAX))
+    after: NDArray[np.float32] = (np.float32(1.0) + evidence) * factor
+    return np.minimum(after, np.float32(R_MAX))
 
 
 def mixture(evidence: NDArray[np.float32]) -> Floats:
     """Return E: the evidence of all components together, shape (n,).
 
-    The sum is taken component by component: its rounding must not depend on how many rows there are.
+    The sum is taken component by component, so that its rounding is that of a single row.
     """
     total = np.zeros(len(evidence))
     for place, weight in enumerate(WEIGHTS):

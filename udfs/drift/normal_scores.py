@@ -33,7 +33,7 @@ _TAIL_DEN = (
 )  # fmt: skip
 _CENTRE_MAX = 0.425
 _SMALLEST_P = 1e-10
-"""The tail's formula holds to exp(-25); no share that is learned from windows is as small as this."""
+"""The tail's formula holds to exp(-25); no share that is learned is as small as this."""
 
 
 def normal_quantile(p: Floats) -> Floats:

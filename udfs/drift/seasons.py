@@ -2,8 +2,8 @@
 
     value(t) = sum over bases of  a_k cos(2 pi k t / period) + b_k sin(2 pi k t / period)
 
-How many harmonics a base has, and whether it is there at all, is decided by the Bayesian information
-criterion on prewhitened values: a series that merely wanders has no season.
+How many harmonics a base has, and whether it is there at all, is decided by the Bayesian
+information criterion on prewhitened values: a series that merely wanders has no season.
 
 References:
     Schwarz 1978, Estimating the dimension of a model, Annals of Statistics 6(2).
@@ -31,6 +31,7 @@ BASES_MAX_COUNT = 2
 WINDOWS_PER_HARMONIC = 20
 RIDGE = 1e-9
 NEAR_RATIO = 1 / 8
+LINES_MIN_COUNT = 3
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -127,7 +128,7 @@ def _strongest_period(y: Floats, time_ms: Int64s, span_ms: float) -> float | Non
     power = np.abs(np.fft.rfft((even - even.mean()) * np.hanning(count))) ** 2
     first = int(OWN_CYCLES_MIN_COUNT)
     inner = power[first : count // 3]
-    if len(inner) < 3:
+    if len(inner) < LINES_MIN_COUNT:
         return None
     line = first + int(inner.argmax())
     left, middle, right = np.log(power[line - 1 : line + 2] + _TINY)

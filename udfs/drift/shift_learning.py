@@ -1,0 +1,84 @@
+"""When streams have seen enough, and what their baselines become."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from udfs.drift.baselines import learn
+from udfs.drift.seasons import Season, learn_season
+from udfs.drift.shift_policy import ShiftPolicy
+from udfs.drift.shift_table import LEVELS, Phase, Table
+from udfs.drift.value_codes import Y_MAX
+from udfs.drift.warm_ups import NO_SLOT, WarmUps
+from udfs.histogram import Floats
+from udfs.partition_clocks import Bools, Int64s
+
+CUT_OFF_RATIO_MAX = 0.05
+"""With more windows at the ends of the codes than that, the sample was no sample of the stream."""
+
+
+def learn_streams(
+    table: Table, rows: Int64s, warm_ups: WarmUps, policy: ShiftPolicy
+) -> dict[int, Season]:
+    """Learn the baselines that are due; return the seasons among them.
+
+    Args:
+        table: of all streams; changed in place.
+        rows: streams that have just got a window.
+        warm_ups: what they have seen; slots of those that have learned for good are given back.
+        policy: how many windows it takes.
+    """
+    count = table["observation_count"][rows]
+    is_first = (count == policy.provisional_count) & (count < policy.window_count)
+    is_full = warm_ups.used[table["slot"][rows]] >= warm_ups.slot_size
+    span_ms = table["until_ms"][rows] - table["from_ms"][rows]
+    is_enough = (count >= policy.window_count) & (span_ms >= policy.min_span_ms)
+    is_last = is_enough | is_full
+    seasons = _learn(table, rows[is_first & ~is_last], warm_ups, Phase.PROVISIONAL)
+    seasons |= _learn(table, rows[is_last], warm_ups, Phase.FROZEN)
+    _release(table, rows[is_last], warm_ups)
+    return seasons
+
+
+def _release(table: Table, rows: Int64s, warm_ups: WarmUps) -> None:
+    done = rows[table["phase"][rows] == Phase.FROZEN]
+    warm_ups.release(table["slot"][done])
+    table["slot"][done] = NO_SLOT
+
+
+def _learn(table: Table, rows: Int64s, warm_ups: WarmUps, phase: Phase) -> dict[int, Season]:
+    """Learn streams together that have seen equally many windows."""
+    seasons: dict[int, Season] = {}
+    parts: dict[int, list[tuple[int, Floats, Bools]]] = defaultdict(list)
+    for row in rows.tolist():
+        y, times_ms, is_next = warm_ups.values_of(int(table["slot"][row]))
+        if (np.abs(y) >= Y_MAX).mean() > CUT_OFF_RATIO_MAX:
+            _sample_again(table, row, warm_ups)
+            continue
+        if warm_ups.has_times:
+            seasons[row] = learn_season(y, times_ms, is_next)
+            y = y - seasons[row].at(times_ms)
+        parts[len(y)].append((row, y, is_next))
+    for same in parts.values():
+        found, values, follows = zip(*same, strict=True)
+        _store(table, np.array(found), np.stack(values), np.stack(follows))
+    table["phase"][[row for same in parts.values() for row, _, _ in same]] = phase
+    return seasons
+
+
+def _store(table: Table, rows: Int64s, y: Floats, is_next: Bools) -> None:
+    baselines = learn(y, is_next)
+    for name, column in vars(baselines).items():
+        table[name][rows] = column
+    table["quantiles"][rows] = np.quantile(y, LEVELS, axis=1).T
+    table["mean_y"][rows] = y.mean(axis=1)
+    table["before_y"][rows] = y[:, -1]
+    # What was evidence against another baseline is none against this one.
+    table["evidence"][rows] = 0.0
+    table["is_watched"][rows] = False
+
+
+def _sample_again(table: Table, row: int, warm_ups: WarmUps) -> None:
+    table["phase"][row] = Phase.SAMPLING
+    table["observation_count"][row] = 0
+    warm_ups.used[table["slot"][row]] = 0
