@@ -27,7 +27,7 @@ def policy_of(*metrics, **numbers):
 
 
 def arm(values, *, is_treatment, metric="latency", stratum="s", first=0, name=None):
-    """Rows of one arm: values of shape (devices, windows); NaN is a window without a finite point."""
+    """Rows of one arm: values of shape (devices, windows); NaN is a window without any value."""
     values = np.asarray(values, dtype=float)
     devices, windows = values.shape
     name = name or ("t" if is_treatment else "c")

@@ -47,11 +47,11 @@ def test_scores_are_means_of_a_normal_variable_over_the_share_of_the_rank():
         assert row.square_scores()[i] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("values", [[1, 2, 3, 4, 5, 6], [1, 1, 2, 2, 2, 3], [0, 0, 0, 0, 0, 9]])
-@pytest.mark.parametrize("arms", [[1, 0, 1, 0, 1, 0], [1, 0, 0, 0, 1, 0]])
+@pytest.mark.parametrize("values", [[1, 2, 3, 4, 5], [1, 1, 2, 2, 3], [0, 0, 0, 0, 9]])
+@pytest.mark.parametrize("arms", [[1, 0, 1, 0, 1], [0, 0, 1, 0, 0]])
 def test_over_all_orders_of_the_devices_both_e_processes_are_at_most_one_in_the_mean(values, arms):
-    # The null is that any order of these values is as likely: 720 orders are all there is to know.
-    is_treatment, hashes = np.array(arms, dtype=bool), np.arange(6)
+    # The null is that any order of these values is as likely: 120 orders are all there is to know.
+    is_treatment, hashes = np.array(arms, dtype=bool), np.arange(5)
     shift, spread = [], []
     for order in itertools.permutations(values):
         row = row_of(np.array(order, dtype=float), is_treatment, hashes)

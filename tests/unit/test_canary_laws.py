@@ -34,7 +34,7 @@ TWO = policy_of(
 
 
 def random_log(seed):
-    """Two rollouts of two metrics and strata; gaps, NaN, copies, late windows, a device that moves."""
+    """Two rollouts, two metrics, two strata; gaps, NaN, copies, late windows, a move."""
     print(f"seed {seed}")
     chance = np.random.default_rng(seed)
     parts = []
