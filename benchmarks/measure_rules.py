@@ -19,11 +19,12 @@ from schemas.control import control_fields, parse_control
 from schemas.control_records import CONTROL_SCHEMA
 from schemas.records import encode_record, schema_of
 from schemas.topics import Topic
+from udfs.alerts import AlertRecord
 from udfs.clock_marks import Mark
 from udfs.frame_bytes import pack_frames
 from udfs.histogram import bin_index
-from udfs.rules_journal import JournaledShard, entry_of
-from udfs.rules_shard import RulesPolicy
+from udfs.rules_shard import RulesPolicy, RulesShard, rules_steps
+from udfs.shard_journal import JournaledShard, entry_of
 from udfs.shards import device_hashes, shard_of
 from udfs.telemetry_blocks import RawBlock
 from udfs.window_blocks import window_sections
@@ -44,7 +45,7 @@ class Engine:
 
     shard_count: int
     policy: RulesPolicy = field(default_factory=RulesPolicy)
-    shards: dict[int, JournaledShard] = field(default_factory=dict)
+    shards: dict[int, JournaledShard[RulesShard, list[AlertRecord]]] = field(default_factory=dict)
     written_bytes: int = 0
     event_count: int = 0
 
@@ -52,10 +53,10 @@ class Engine:
         """Apply a section to a shard and keep it as the operator does."""
         shard = self.shards.get(number)
         if shard is None:
-            shard = JournaledShard.restored(number, None, [], self.policy)
+            shard = JournaledShard.restored(number, None, [], rules_steps(self.policy))
             self.shards[number] = shard
         entry = entry_of(payload, 0)
-        self.event_count += len(shard.apply(entry, self.policy))
+        self.event_count += len(shard.apply(entry))
         self.written_bytes += len(shard.whole()) if shard.is_whole_due else len(entry)
 
 

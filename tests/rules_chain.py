@@ -4,8 +4,10 @@ telemetry   T h h T h T        T = a tick to every partition, h = one device's m
 windows 0   r M r M M          a block of telemetry is one message; r = rows, M = marks
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -22,8 +24,8 @@ from udfs.block_results import AggregateTopics, block_results
 from udfs.clock_marks import key_partition
 from udfs.frame_bytes import pack_frames
 from udfs.results import Result
-from udfs.rules_journal import JournaledShard, entry_of
-from udfs.rules_shard import RulesPolicy
+from udfs.rules_shard import RulesPolicy, RulesShard, rules_steps
+from udfs.shard_journal import JournaledShard, ShardSteps, entry_of
 from udfs.shards import pack_sections, split_sections
 from udfs.telemetry_blocks import RawBlock, account_section, batch_sections, decode_telemetry
 from udfs.window_blocks import window_sections
@@ -41,11 +43,13 @@ class Aggregate:
         tick_ms: between two ticks.
         telemetry_count: partitions; devices are spread over them.
         windows_count: partitions.
+        is_gathered: whether messages of one instant are summed together: faster.
     """
 
     tick_ms: int = 60_000
     telemetry_count: int = 2
     windows_count: int = 2
+    is_gathered: bool = False
 
     def windows(self, heard: Sequence[Heard], until_ms: int) -> list["Written"]:
         """Return the log of windows that comes of messages; ticks come before what shares theirs.
@@ -71,12 +75,15 @@ class Aggregate:
 
     def _blocks(self, heard: Sequence[Heard], until_ms: int) -> Iterator[tuple[int, RawBlock]]:
         tick_ms = heard[0].at_ms // self.tick_ms * self.tick_ms
-        for each in heard:
-            while tick_ms <= each.at_ms:
+        for _, group in itertools.groupby(
+            enumerate(heard), lambda each: each[1].at_ms if self.is_gathered else each[0]
+        ):
+            block = [each for _, each in group]
+            while tick_ms <= block[0].at_ms:
                 yield from self._ticks(tick_ms)
                 tick_ms += self.tick_ms
-            partition = sum(each.device_id.encode()) % self.telemetry_count
-            yield each.at_ms, raw_telemetry([each], [partition], TENANT)
+            partitions = [sum(e.device_id.encode()) % self.telemetry_count for e in block]
+            yield block[0].at_ms, raw_telemetry(block, partitions, TENANT)
         while tick_ms <= until_ms:
             yield from self._ticks(tick_ms)
             tick_ms += self.tick_ms
@@ -165,7 +172,7 @@ class RulesChain:
     is_restarted: bool = False
     wholes: dict[int, bytes] = field(default_factory=dict)
     entries: dict[int, list[bytes]] = field(default_factory=dict)
-    shards: dict[int, JournaledShard] = field(default_factory=dict)
+    shards: dict[int, JournaledShard[RulesShard, list[Event]]] = field(default_factory=dict)
 
     def control(self, payload: bytes, now_ms: int = 0) -> list[Event]:
         """Apply control events to every shard."""
@@ -180,14 +187,31 @@ class RulesChain:
         return [e for s in sections for e in self._apply(s.shard, s.payload, now_ms)]
 
     def _apply(self, number: int, payload: bytes, now_ms: int) -> list[Event]:
-        if self.is_restarted or number not in self.shards:
-            self.shards[number] = JournaledShard.restored(
-                number, self.wholes.get(number), self.entries.get(number, []), self.policy
-            )
-        kept, entry = self.shards[number], entry_of(payload, now_ms)
-        events = kept.apply(entry, self.policy)
-        if kept.is_whole_due:
-            self.wholes[number], self.entries[number] = kept.whole(), []
-        else:
-            self.entries.setdefault(number, []).append(entry)
+        events: list[Event] = apply_stored(self, rules_steps(self.policy), number, payload, now_ms)
         return events
+
+
+class Stored(Protocol):
+    """What a chain keeps of its shards; `is_restarted`: each is read again after each block."""
+
+    is_restarted: bool
+    wholes: dict[int, bytes]
+    entries: dict[int, list[bytes]]
+    shards: Any
+
+
+def apply_stored(
+    chain: Stored, steps: ShardSteps[Any, Any], number: int, payload: bytes, now_ms: int
+) -> Any:
+    """Apply a block to one shard, keep what the operator keeps, and return what leaves."""
+    if chain.is_restarted or number not in chain.shards:
+        entries = chain.entries.get(number, [])
+        whole = chain.wholes.get(number)
+        chain.shards[number] = JournaledShard.restored(number, whole, entries, steps)
+    kept, entry = chain.shards[number], entry_of(payload, now_ms)
+    left = kept.apply(entry)
+    if kept.is_whole_due:
+        chain.wholes[number], chain.entries[number] = kept.whole(), []
+    else:
+        chain.entries.setdefault(number, []).append(entry)
+    return left

@@ -40,6 +40,10 @@ class Rule(StrEnum):
     FLAPPING = "flapping"
     CLOCK_SKEW = "clock-skew"
     THRESHOLD = "threshold"
+    DRIFT = "drift"
+    DATA_QUALITY = "data-quality"
+    CANARY = "canary"
+    POWER_DRAIN = "power-drain"
     MONITOR_LAGGING = "monitor-lagging"
     WATCHDOG = "watchdog"
 

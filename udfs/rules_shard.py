@@ -9,6 +9,7 @@ All but the holding is a function of the logs alone: of `windows`, and of `contr
 read when the clock of the shard passed it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -18,7 +19,7 @@ from udfs.alerts import AlertRecord
 from udfs.frame_bytes import join_bodies, split_bodies
 from udfs.held_events import HeldEvents
 from udfs.offline_policy import OfflinePolicy
-from udfs.partition_clocks import UNKNOWN_MS
+from udfs.shard_journal import ShardSteps
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.threshold_book import rule_changes
 from udfs.threshold_bytes import shard_from_bytes, shard_to_bytes
@@ -125,7 +126,9 @@ def on_rules_block(
         now_ms: wall clock; it decides when events leave and whom they notify, and nothing else.
         policy: how to judge.
     """
-    rows = _with_times(shard, block)
+    timed, timeless_count = shard.clocks.timed(block.rows, block.marks, "append_time_ms")
+    shard.timeless_count += timeless_count
+    rows = timed.select(*ROW_SCHEMA)
     clock_ms = max(shard.thresholds.clock_ms, shard.clocks.clock_ms(policy.partition_count))
     changes = rule_changes(block.controls)
     step = on_windows(shard.thresholds, rows, changes, clock_ms, policy.thresholds, policy.routes)
@@ -134,12 +137,12 @@ def on_rules_block(
     return shard.held.pass_on(told, clock_ms, now_ms, policy.lag_after_ms)
 
 
-def _with_times(shard: RulesShard, block: RulesBlock) -> pl.DataFrame:
-    """Return the rows with the time at which they stand; those without one are counted."""
-    times = shard.clocks.times_of(
-        block.marks, block.rows["partition"].to_numpy(), block.rows["offset"].to_numpy()
-    )
-    is_known = times != UNKNOWN_MS
-    shard.timeless_count += int((~is_known).sum())
-    timed = block.rows.with_columns(pl.Series("append_time_ms", times, pl.Int64))
-    return timed.filter(pl.Series(is_known)).select(*ROW_SCHEMA)
+def rules_steps(policy: RulesPolicy) -> ShardSteps[RulesShard, list[AlertRecord]]:
+    """Return what the job does with a shard."""
+
+    def apply(
+        shard: RulesShard, frames: Mapping[str, pl.DataFrame], now_ms: int
+    ) -> list[AlertRecord]:
+        return on_rules_block(shard, RulesBlock(**frames), now_ms, policy)
+
+    return ShardSteps(RulesShard, RulesShard.from_bytes, RulesShard.to_bytes, apply)

@@ -44,6 +44,24 @@ def delta_rows(deltas: pl.DataFrame) -> pl.DataFrame:
         deltas: columns as above, in memory or as decoded from the topic, where `sum_fixed` is 16
             bytes and the histogram a struct; `site` may be missing.
     """
+    if "site" not in deltas.columns:
+        deltas = deltas.with_columns(site=pl.lit(""))
+    wanted = deltas.filter(pl.col("scope").is_in(list(SUBJECT_MARKS)))
+    return (
+        readable_deltas(wanted)
+        .with_columns(pl.col("site", "deployment_group").fill_null(""))
+        .select(*ROW_SCHEMA)
+        .cast(ROW_SCHEMA)  # type: ignore[arg-type]  # a schema as all others
+    )
+
+
+def readable_deltas(deltas: pl.DataFrame) -> pl.DataFrame:
+    """Return deltas with sums as integers, times as UTC ms and histograms as two lists.
+
+    Args:
+        deltas: in memory, or as decoded from the topic, where `sum_fixed` is 16 bytes and the
+            histogram a struct.
+    """
     if "histogram" in deltas.columns:
         histogram = pl.col("histogram").struct
         deltas = deltas.with_columns(
@@ -51,17 +69,9 @@ def delta_rows(deltas: pl.DataFrame) -> pl.DataFrame:
         )
     if deltas.schema["sum_fixed"] == pl.Binary:
         deltas = deltas.with_columns(_wide(deltas["sum_fixed"]))
-    if "site" not in deltas.columns:
-        deltas = deltas.with_columns(site=pl.lit(""))
-    wanted = deltas.filter(pl.col("scope").is_in(list(SUBJECT_MARKS)))
-    start_ms = pl.col("window_start")
-    if wanted.schema["window_start"] != pl.Int64:
-        start_ms = start_ms.dt.epoch("ms")
-    return (
-        wanted.with_columns(start_ms, pl.col("site", "deployment_group").fill_null(""))
-        .select(*ROW_SCHEMA)
-        .cast(ROW_SCHEMA)  # type: ignore[arg-type]  # a schema as all others
-    )
+    if deltas.schema["window_start"] != pl.Int64:
+        deltas = deltas.with_columns(pl.col("window_start").dt.epoch("ms"))
+    return deltas
 
 
 def _wide(fixed: pl.Series) -> pl.Series:

@@ -1,4 +1,8 @@
-"""From a block of raw WindowDeltas messages to what each shard of the rules gets of it."""
+"""From a block of raw WindowDeltas messages to what each shard of a job gets of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +24,36 @@ PLACED_SCHEMA = {
 """Rows of a section: `ROW_SCHEMA` with the partition, from which each shard learns the time."""
 
 
-def window_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) -> list[Section]:
+COUNTS = ("count", "missing_count", "nan_count", "out_of_range_count")
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """How a job takes its rows.
+
+    Args:
+        schema: of the rows of a section, with `partition` and `offset`.
+        scopes: that the job looks at.
+        rows_of: decoded deltas with their `offset` -> as many rows, without `partition`.
+    """
+
+    schema: dict[str, Any]
+    scopes: tuple[str, ...]
+    rows_of: Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def _rule_rows(deltas: pl.DataFrame) -> pl.DataFrame:
+    return delta_rows(deltas.with_columns(append_time_ms=pl.lit(0, pl.Int64))).drop(
+        "append_time_ms"
+    )
+
+
+RULE_ROWS = RowShape(PLACED_SCHEMA, tuple(SUBJECT_MARKS), _rule_rows)
+
+
+def window_sections(
+    raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int, shape: RowShape = RULE_ROWS
+) -> list[Section]:
     """Return to every shard the rows of its subjects, and all marks.
 
     Messages that cannot be decoded are left out: the loader, which reads them too, reports them.
@@ -30,8 +63,8 @@ def window_sections(raw: RawBlock, schema_of_id: SchemaOfId, shard_count: int) -
     """
     deltas = decode_messages(Topic.WINDOWS, raw.values, schema_of_id).items
     marks = _marks(raw)
-    parts = _rows_of_shards(raw, deltas, shard_count) if len(deltas) else {}
-    none = pl.DataFrame(schema=PLACED_SCHEMA)
+    parts = _rows_of_shards(raw, deltas, shard_count, shape) if len(deltas) else {}
+    none = pl.DataFrame(schema=shape.schema)
     return [
         Section(
             SectionKind.WINDOWS,
@@ -53,32 +86,29 @@ def _marks(raw: RawBlock) -> pl.DataFrame:
 
 
 def _rows_of_shards(
-    raw: RawBlock, deltas: pl.DataFrame, shard_count: int
+    raw: RawBlock, deltas: pl.DataFrame, shard_count: int, shape: RowShape
 ) -> dict[tuple[object, ...], pl.DataFrame]:
-    deltas = deltas.filter(_is_sound())
+    deltas = deltas.filter(_is_sound(shape.scopes))
     message = deltas["row"].to_numpy()
-    rows = delta_rows(
-        deltas.with_columns(
-            append_time_ms=pl.lit(0, pl.Int64),
-            offset=pl.Series(raw.offsets[message], dtype=pl.Int64),
-        )
-    ).drop("append_time_ms")
+    offset = pl.Series(raw.offsets[message], dtype=pl.Int64)
+    rows = shape.rows_of(deltas.with_columns(offset=offset))
     partition = pl.Series("partition", raw.partitions[message], pl.Int32)
-    shards = _shards(rows, shard_count)
-    return rows.with_columns(partition, shard=shards).partition_by(
+    placed = rows.with_columns(partition).select(*shape.schema)
+    return placed.with_columns(shard=_shards(deltas, shard_count)).partition_by(
         "shard", as_dict=True, include_key=False
     )
 
 
-def _is_sound() -> pl.Expr:
-    """Say which rows a rule may look at: the schema alone allows some that nobody can read."""
+def _is_sound(scopes: tuple[str, ...]) -> pl.Expr:
+    """Say which rows a job may look at: the schema alone allows some that nobody can read."""
     histogram = pl.col("histogram").struct
     bin_count = histogram.field("bins").list.len()
     is_even = bin_count == histogram.field("counts").list.len()
     is_told = (pl.col("count") == 0) | (bin_count > 0)
+    is_counted = pl.min_horizontal(COUNTS) >= 0
     is_of_device = pl.col("scope") == Scope.DEVICE.value
     has_subject = pl.col("device_id").is_not_null() == is_of_device
-    return pl.col("scope").is_in(list(SUBJECT_MARKS)) & is_even & is_told & has_subject
+    return pl.col("scope").is_in(list(scopes)) & is_even & is_told & is_counted & has_subject
 
 
 def _shards(rows: pl.DataFrame, shard_count: int) -> pl.Series:

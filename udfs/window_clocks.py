@@ -80,6 +80,22 @@ class WindowClocks:
             times[is_own] = steps[np.searchsorted(own["offset"].to_numpy(), offset[is_own])]
         return times
 
+    def timed(
+        self, rows: pl.DataFrame, marks: pl.DataFrame, column: str
+    ) -> tuple[pl.DataFrame, int]:
+        """Read marks of a block; return its rows with their time, and how many have none.
+
+        Args:
+            rows: with partition and offset.
+            marks: as `times_of` takes them.
+            column: name of the time.
+        """
+        places = (rows[name].to_numpy() for name in ("partition", "offset"))
+        times = self.times_of(marks, *places)
+        is_known = times != UNKNOWN_MS
+        timed = rows.with_columns(pl.Series(column, times, pl.Int64)).filter(pl.Series(is_known))
+        return timed, int((~is_known).sum())
+
     def clock_ms(self, partition_count: int) -> int:
         """Return the time below which nothing more can come; unknown until all are heard.
 

@@ -16,8 +16,8 @@ from tests.rules_chain import Aggregate, RulesChain, Written, controls_of
 from tests.threshold_logs import rule
 from tests.unit.test_rules_laws import muted
 from udfs.frame_bytes import join_bodies, split_bodies
-from udfs.rules_journal import BLOCKS_MAX_COUNT, JournaledShard
-from udfs.rules_shard import RulesPolicy, RulesShard
+from udfs.rules_shard import RulesPolicy, RulesShard, rules_steps
+from udfs.shard_journal import BLOCKS_MAX_COUNT, JournaledShard
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 
 STATE = Path(__file__).parent.parent / "fixtures" / "state"
@@ -83,7 +83,7 @@ def test_a_state_of_the_first_release_restores_and_goes_on() -> None:
         wholes={0: WHOLE.read_bytes()},
         entries={0: read_blocks(BLOCKS.read_bytes())},
     )
-    kept = JournaledShard.restored(0, restored.wholes[0], restored.entries[0], POLICY)
+    kept = JournaledShard.restored(0, restored.wholes[0], restored.entries[0], rules_steps(POLICY))
     story = half_told_story()
     assert contents(kept.shard) == contents(story.shards[0].shard)
     events = rest_of(restored)
@@ -104,7 +104,7 @@ def test_state_of_an_unknown_version_is_refused() -> None:
 
 @pytest.mark.parametrize("number", [0, 5, 31, 32])
 def test_a_whole_is_written_when_the_blocks_outweigh_it_or_are_many(number: int) -> None:
-    kept = JournaledShard(number, RulesShard(), whole_size_bytes=1_000)
+    kept = JournaledShard(number, rules_steps(POLICY), RulesShard(), whole_size_bytes=1_000)
     kept.size_bytes = 1_001
     assert kept.is_whole_due
     kept.size_bytes, kept.block_count = 1_000, 32

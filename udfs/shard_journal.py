@@ -1,4 +1,4 @@
-"""How a shard of rules is kept: a whole from time to time, and every block since.
+"""How a large shard is kept: a whole from time to time, and every block since.
 
     whole ── block ── block ── block ──> as it stands        whole ── block ──> ...
              (as many bytes as the whole, or BLOCKS_MAX_COUNT: then a new whole is written)
@@ -9,17 +9,39 @@ function of its arguments. So what is written is at most twice what is read.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import polars as pl
 
 from udfs.frame_bytes import unpack_frames
-from udfs.rules_shard import RulesBlock, RulesPolicy, RulesShard, on_rules_block
 
 BLOCKS_MAX_COUNT = 64
 """A restored shard applies so many at most: half a second."""
 SPREAD_COUNT = 32
 """All shards get each block: without a spread all would write their wholes at once."""
 _NOW = struct.Struct("<q")
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class ShardSteps(Generic[S, R]):
+    """What a job does with a shard.
+
+    Args:
+        blank: makes a new one.
+        read: reads what `write` wrote.
+        write: all of it.
+        apply: one block, of frames by name, at an instant of the wall clock; it changes the shard.
+    """
+
+    blank: Callable[[], S]
+    read: Callable[[bytes], S]
+    write: Callable[[S], bytes]
+    apply: Callable[[S, Mapping[str, pl.DataFrame], int], R]
 
 
 def entry_of(payload: bytes, now_ms: int) -> bytes:
@@ -28,11 +50,12 @@ def entry_of(payload: bytes, now_ms: int) -> bytes:
 
 
 @dataclass
-class JournaledShard:
+class JournaledShard(Generic[S, R]):
     """A shard at work, and how much was written since its last whole.
 
     Args:
         number: of the shard.
+        steps: of its job.
         shard: as it stands.
         whole_size_bytes: of the last whole.
         block_count: since then.
@@ -40,29 +63,29 @@ class JournaledShard:
     """
 
     number: int
-    shard: RulesShard
+    steps: ShardSteps[S, R]
+    shard: S
     whole_size_bytes: int = 0
     block_count: int = 0
     size_bytes: int = 0
 
     @classmethod
     def restored(
-        cls, number: int, whole: bytes | None, entries: Sequence[bytes], policy: RulesPolicy
-    ) -> "JournaledShard":
+        cls, number: int, whole: bytes | None, entries: Sequence[bytes], steps: ShardSteps[S, R]
+    ) -> "JournaledShard[S, R]":
         """Return a shard from what was kept; the events of its blocks were sent before."""
-        shard = RulesShard() if whole is None else RulesShard.from_bytes(whole)
-        kept = cls(number, shard, 0 if whole is None else len(whole))
+        shard = steps.blank() if whole is None else steps.read(whole)
+        kept = cls(number, steps, shard, 0 if whole is None else len(whole))
         for entry in entries:
-            kept.apply(entry, policy)
+            kept.apply(entry)
         return kept
 
-    def apply(self, entry: bytes, policy: RulesPolicy) -> list[dict[str, object]]:
-        """Apply one block and return the events that leave."""
+    def apply(self, entry: bytes) -> R:
+        """Apply one block and return what leaves."""
         (now_ms,) = _NOW.unpack_from(entry)
-        block = RulesBlock(**unpack_frames(entry[_NOW.size :]))
         self.block_count += 1
         self.size_bytes += len(entry)
-        return on_rules_block(self.shard, block, now_ms, policy)
+        return self.steps.apply(self.shard, unpack_frames(entry[_NOW.size :]), now_ms)
 
     @property
     def is_whole_due(self) -> bool:
@@ -72,6 +95,6 @@ class JournaledShard:
 
     def whole(self) -> bytes:
         """Return the shard as bytes, from which the next blocks count."""
-        packed = self.shard.to_bytes()
+        packed = self.steps.write(self.shard)
         self.whole_size_bytes, self.block_count, self.size_bytes = len(packed), 0, 0
         return packed

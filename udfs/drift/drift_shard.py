@@ -1,0 +1,201 @@
+"""One shard of the drift job: rows and marks of `windows`, and controls in; findings, alerts out.
+
+    marks ──> time of each row, clock of the shard ──┐
+    rows ───> windows that are complete, by step ────┴──> detectors ──> findings ──> topic `drift`
+    controls ──> accepted as normal ─────────────────────────┘             │
+             └── mutes, maintenance, acks ─────> told to whom? <── those that page
+                                                      └──> held while it lags ──> topic `alerts`
+
+All but the holding is a function of the logs alone: of `windows`, and of `control` as far as it was
+read when the clock of the shard passed it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import polars as pl
+
+from schemas.control_records import no_controls
+from udfs.alerts import AlertRecord
+from udfs.drift.accepts import Accepts
+from udfs.drift.complete_bytes import windows_from_bytes, windows_to_bytes
+from udfs.drift.complete_policy import CompletePolicy
+from udfs.drift.complete_windows import CompleteWindows
+from udfs.drift.detector_bank import DetectorBank
+from udfs.drift.finding_alerts import FindingAlerts
+from udfs.drift.findings import DriftFinding
+from udfs.drift.window_rows import no_drift_rows
+from udfs.frame_bytes import join_bodies, split_bodies
+from udfs.held_events import HeldEvents
+from udfs.offline_policy import OfflinePolicy
+from udfs.shard_journal import ShardSteps
+from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
+from udfs.threshold_notices import ThresholdNotices
+from udfs.window_clocks import MARK_SCHEMA, WindowClocks
+from udfs.windows import Scope
+
+LAYOUT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DriftPolicy:
+    """How a shard judges, and what it must know of its surroundings.
+
+    Args:
+        windows: when they are complete.
+        routes: channels of severities.
+        partition_count: of `windows`: all are waited for.
+        lag_after_ms: an input that is further behind is a backlog; None for logs of the past.
+    """
+
+    windows: CompletePolicy = field(default_factory=CompletePolicy)
+    routes: OfflinePolicy = field(default_factory=OfflinePolicy)
+    partition_count: int = 1
+    lag_after_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class DriftBlock:
+    """What one block has for a shard: of windows, or of control events.
+
+    Args:
+        rows: `PLACED_DRIFT_SCHEMA`, in offset order within a partition.
+        marks: `MARK_SCHEMA`, in offset order within a partition.
+        controls: `schemas.control_records.CONTROL_SCHEMA`.
+    """
+
+    rows: pl.DataFrame = field(default_factory=no_drift_rows)
+    marks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MARK_SCHEMA))
+    controls: pl.DataFrame = field(default_factory=no_controls)
+
+
+@dataclass(frozen=True)
+class DriftStep:
+    """What leaves with one block; alerts may be of findings of earlier ones."""
+
+    findings: list[DriftFinding]
+    alerts: list[AlertRecord]
+
+
+@dataclass
+class DriftShard:
+    """The state of one shard; a step changes it in place.
+
+    Args:
+        windows: that are not complete yet.
+        bank: the detectors.
+        clocks: of the partitions of `windows`.
+        accepts: what operators accepted and has not acted yet.
+        incidents: of which alerts fire.
+        notices: what operators silence.
+        held: alerts that wait for the end of a backlog.
+        timeless_count: rows that stood before the first marks of their partition.
+    """
+
+    windows: CompleteWindows = field(default_factory=CompleteWindows)
+    bank: DetectorBank = field(default_factory=DetectorBank)
+    clocks: WindowClocks = field(default_factory=WindowClocks)
+    accepts: Accepts = field(default_factory=Accepts)
+    incidents: FindingAlerts = field(default_factory=FindingAlerts)
+    notices: ThresholdNotices = field(default_factory=ThresholdNotices)
+    held: HeldEvents = field(default_factory=HeldEvents)
+    timeless_count: int = 0
+
+    def label_of(self, finding: DriftFinding) -> tuple[str, str]:
+        """Return deployment group and model version of whom a finding is about."""
+        if finding.scope == Scope.GROUP.value:
+            return finding.subject, ""
+        return self.windows.label_of(finding.tenant_id, finding.scope, finding.subject)
+
+
+def on_drift_block(
+    shard: DriftShard, block: DriftBlock, now_ms: int, policy: DriftPolicy
+) -> DriftStep:
+    """Apply one block to a shard and return what leaves.
+
+    Args:
+        shard: it is changed in place.
+        block: of rows and marks, or of controls.
+        now_ms: wall clock; it decides when alerts leave and whom they notify, and nothing else.
+        policy: how to judge.
+    """
+    rows, timeless_count = shard.clocks.timed(block.rows, block.marks, "time_ms")
+    shard.timeless_count += timeless_count
+    shard.windows.take(rows.drop("partition", "offset"))
+    shard.accepts.announce(block.controls, shard.windows.settled_ms, policy.windows)
+    shard.notices.announce(block.controls)
+    clock_ms = shard.clocks.clock_ms(policy.partition_count)
+    findings: list[DriftFinding] = []
+    alerts: list[AlertRecord] = []
+    while (step_ms := _next_step(shard, clock_ms, policy)) is not None:
+        found = _settle(shard, step_ms, policy)
+        alerts += shard.incidents.records(found, shard.label_of, step_ms, policy.routes)
+        findings += found
+    told = shard.notices.pass_on(alerts, clock_ms)
+    return DriftStep(findings, shard.held.pass_on(told, clock_ms, now_ms, policy.lag_after_ms))
+
+
+def _next_step(shard: DriftShard, clock_ms: int, policy: DriftPolicy) -> int | None:
+    of_windows = shard.windows.next_step(clock_ms, policy.windows)
+    steps = (of_windows, shard.accepts.next_step(clock_ms))
+    return min((step_ms for step_ms in steps if step_ms is not None), default=None)
+
+
+def _settle(shard: DriftShard, step_ms: int, policy: DriftPolicy) -> list[DriftFinding]:
+    """Let one step pass: what was accepted acts, then the detectors see what is complete."""
+    complete = shard.windows.settle(step_ms, policy.windows)
+    accepted = shard.accepts.take_due(step_ms)
+    found = shard.bank.accept(accepted, step_ms) if accepted else []
+    return found + (shard.bank.observe(complete, step_ms) if len(complete) else [])
+
+
+def drift_steps(policy: DriftPolicy) -> ShardSteps[DriftShard, DriftStep]:
+    """Return what the job does with a shard."""
+
+    def apply(shard: DriftShard, frames: Mapping[str, pl.DataFrame], now_ms: int) -> DriftStep:
+        return on_drift_block(shard, DriftBlock(**frames), now_ms, policy)
+
+    write = partial(shard_to_bytes, policy=policy)
+    return ShardSteps(DriftShard, shard_from_bytes, write, apply)
+
+
+def shard_to_bytes(shard: DriftShard, policy: DriftPolicy) -> bytes:
+    """Write a shard."""
+    meta = {
+        "clocks": shard.clocks.to_values(),
+        "accepts": shard.accepts.pending,
+        "incidents": shard.incidents.to_values(),
+        "notices": shard.notices.to_values(),
+        "held": shard.held.to_values(),
+        "timeless_count": shard.timeless_count,
+    }
+    return join_bodies(
+        {
+            "rest": pack_state(LAYOUT_VERSION, {}, meta),
+            "windows": windows_to_bytes(shard.windows, policy.windows),
+            "bank": shard.bank.to_bytes(),
+        }
+    )
+
+
+def shard_from_bytes(packed: bytes) -> DriftShard:
+    """Read what `shard_to_bytes` wrote.
+
+    Raises:
+        StateLayoutError: the bytes are of no version that is known.
+    """
+    bodies = {name: bytes(body) for name, body in split_bodies(packed).items()}
+    stored = unpack_state(bodies["rest"])
+    if stored.version != LAYOUT_VERSION:
+        raise StateLayoutError(f"state of drift of version {stored.version}")
+    return DriftShard(
+        windows_from_bytes(bodies["windows"]),
+        DetectorBank.from_bytes(bodies["bank"]),
+        WindowClocks.from_values(stored.meta["clocks"]),
+        Accepts([(step_ms, offset, text) for step_ms, offset, text in stored.meta["accepts"]]),
+        FindingAlerts.from_values(stored.meta["incidents"]),
+        ThresholdNotices.from_values(stored.meta["notices"]),
+        HeldEvents.from_values(stored.meta["held"]),
+        stored.meta["timeless_count"],
+    )

@@ -1,0 +1,62 @@
+"""Runs drift detection of each shard in Flink: windows and controls in, findings and alerts out."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyflink.common import Row
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+
+from udfs.drift.drift_shard import DriftPolicy, DriftShard, DriftStep, drift_steps
+from udfs.drift.finding_messages import finding_result
+from udfs.journal_operator import KeptShards
+from udfs.result_operator import alert_row, result_row
+
+
+@dataclass(frozen=True)
+class DriftTopics:
+    """Where findings and alerts go: names on the broker, and schema ids.
+
+    Args:
+        windows_partition_count: all are waited for.
+    """
+
+    drift: str
+    drift_schema_id: int
+    alerts: str
+    alerts_schema_id: int
+    windows_partition_count: int = 1
+
+
+class FindDrift(KeyedProcessFunction):
+    """Keeps the open windows and the detectors of each shard.
+
+    Every element carries the time of the log, so no timer is needed.
+
+    Args:
+        policy: how to judge.
+        topics: where the results go.
+    """
+
+    def __init__(self, policy: DriftPolicy, topics: DriftTopics) -> None:
+        self.policy = policy
+        self.topics = topics
+        self.shards: KeptShards[DriftShard, DriftStep] | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Reach the state."""
+        steps = drift_steps(self.policy)
+        self.shards = KeptShards(runtime_context, "drift_v1", "drift_blocks_v1", steps)
+
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002 - Flink's
+        """Apply one section of a block, of windows or of controls."""
+        assert self.shards is not None, "Flink calls open first"
+        # The wall clock decides when alerts leave and stamps them for people, and nothing else.
+        now_ms = time.time_ns() // 1_000_000
+        step = self.shards.apply(value[0], bytes(value[2]), now_ms)
+        topics = self.topics
+        for finding in step.findings:
+            yield result_row(finding_result(topics.drift, topics.drift_schema_id, finding))
+        for event in step.alerts:
+            yield alert_row(topics.alerts, topics.alerts_schema_id, event, now_ms)
