@@ -94,14 +94,17 @@ def _outages(lines: Sequence[LogLine], blind_after_ms: int) -> list[tuple[int, i
     """Return of each stop the clock that had been reached, and when the engine was back."""
     found: list[tuple[int, int]] = []
     clocks_ms: dict[int, int] = {}
+    heard_ms: dict[int, int] = {}
     stopped_ms: int | None = None
     for line in lines:
         if line.type in (LineType.CONTACT, LineType.TICK):
             before_ms = clocks_ms.get(line.partition, line.at_ms)
             clocks_ms[line.partition] = max(before_ms, line.at_ms)
+            heard_ms[line.partition] = max(clocks_ms.values())
         elif line.type is LineType.ENGINE and line.fields["event"] == "stop":
             partitions = np.zeros(len(clocks_ms), PARTITION_ROW)
             partitions["clock_ms"] = [*clocks_ms.values()]
+            partitions["heard_ms"] = [*heard_ms.values()]
             low_ms = low_clock_ms(partitions, blind_after_ms)
             stopped_ms = low_ms if stopped_ms is None else stopped_ms
         elif line.type is LineType.ENGINE and stopped_ms is not None:

@@ -80,7 +80,8 @@ class DeviceMoves(ClimbMoves):
     def _judged_ms(self, contacts: Contacts, home: Rows) -> Int64s:
         """Return up to when devices were silent: who leaves a blind partition, up to its clock."""
         clock_ms = np.append(self.partitions["clock_ms"], UNKNOWN_MS)[home]
-        is_blind = contacts.clock_ms - clock_ms > self.policy.blind_after_ms
+        heard_ms = np.append(self.partitions["heard_ms"], UNKNOWN_MS)[home]
+        is_blind = contacts.clock_ms - np.maximum(clock_ms, heard_ms) > self.policy.blind_after_ms
         is_blind &= (home != NO_PARTITION) & (home != contacts.partition)
         return np.where(is_blind, clock_ms + 1, contacts.clock_ms)
 

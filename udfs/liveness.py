@@ -26,12 +26,12 @@ from udfs.known_logs import KnownLogs
 from udfs.liveness_step import ShardStep
 from udfs.offline_policy import FleetKind, OfflinePolicy
 from udfs.partition_clocks import (
-    PARTITION_ROW,
     STRETCH_SCHEMA,
     UNKNOWN_MS,
     Rows,
     empty_partitions,
     low_clock_ms,
+    restored_partitions,
     slowest_ms,
 )
 from udfs.registry_changes import PendingChanges
@@ -169,10 +169,10 @@ class LivenessShard:
         state = unpack_state(packed)
         if state.version not in (FIRST_VERSION, STATE_VERSION):
             raise StateLayoutError(f"liveness state of version {state.version}")
-        partitions = [tuple(partition) for partition in state.meta["partitions"]]
+        partitions = restored_partitions(state.meta["partitions"])
         return cls(
             DeviceColumns.from_parts(state.frames, state.meta, state.version),
-            np.array(partitions, PARTITION_ROW),
+            partitions,
             PendingChanges.from_values(state.meta["pending"]),
             state.meta["start_ms"],
             state.meta["is_speaker"],

@@ -20,6 +20,7 @@ from udfs.partition_clocks import (
     Stretches,
     clocks_by_partition,
     homeless_blind_ms,
+    is_behind,
     is_known,
     is_left_behind,
     low_clock_ms,
@@ -124,6 +125,9 @@ class ShardStep(DeviceMoves):
         reached = np.maximum(clock_ms[stretches.partition], stretches.last_ms)
         clock_ms[stretches.partition] = reached
         self.partitions["next_offset"][stretches.partition] = stretches.last_offset + 1
+        # What was read before this block was there when its records came.
+        heard_ms = np.maximum(stretches.heard_ms, self.before_ms[:-1].max())
+        self.partitions["heard_ms"][stretches.partition] = heard_ms
         reached_by_partition = np.full(len(clock_ms) + 1, UNKNOWN_MS, dtype=np.int64)
         reached_by_partition[stretches.partition] = reached
         self._take_atoms(contacts, reached_by_partition, floor_ms)
@@ -283,8 +287,9 @@ class ShardStep(DeviceMoves):
         """Settle the instant at the clocks too: the log has ended."""
         end_ms = np.where(self.clocks_ms() >= 0, self.clocks_ms() + 1, UNKNOWN_MS)
         self._take_atoms(Contacts.none(), end_ms, np.full(len(end_ms), UNKNOWN_MS))
-        left = is_left_behind(self.partitions, self.policy.blind_after_ms)
-        low_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
+        # Nobody is waited for any more.
+        left = is_behind(self.partitions, self.policy.blind_after_ms)
+        low_ms = slowest_ms(self.partitions[~left])
         self._settle(end_ms, left, (low_ms + 1, slowest_ms(self.partitions) + 1))
 
     def _settle(self, limit_ms: Int64s, left: Bools, low_and_slowest: tuple[int, int]) -> None:

@@ -8,7 +8,7 @@ The clock of a partition is the highest append time read from it: it never goes 
 of more than 30 s without a record, or a jump of offsets, is time in which we could not hear (C8).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,8 @@ UNKNOWN_MS = -1
 PARTITION_MAX = 32_766
 """Device rows keep the partition in 16 bits; -1 means not seen on any."""
 OFFSET_BITS = 48
+WAIT_MAX_MS = 300_000
+"""A partition that speaks is waited for while its clock is behind by no more than this."""
 
 PARTITION_ROW = np.dtype(
     [
@@ -35,6 +37,7 @@ PARTITION_ROW = np.dtype(
         ("blind_ms", "i8"),  # excused since the start of the observation
         ("grace_until_ms", "i8"),
         ("is_blind_told", "?"),
+        ("heard_ms", "i8"),  # the highest clock of all partitions when a record of it last came
     ]
 )
 
@@ -44,6 +47,7 @@ STRETCH_SCHEMA = {
     "last_ms": pl.Int64,
     "first_offset": pl.Int64,
     "last_offset": pl.Int64,
+    "heard_ms": pl.Int64,  # highest append time of all partitions when its last record came
     "log": pl.String,  # its name
 }
 
@@ -57,16 +61,11 @@ class Stretches:
     last_ms: Int64s
     first_offset: Int64s
     last_offset: Int64s
+    heard_ms: Int64s
 
     def at(self, chosen: NDArray[Any]) -> "Stretches":
         """Return the chosen ones, by mask or index."""
-        return Stretches(
-            self.partition[chosen],
-            self.first_ms[chosen],
-            self.last_ms[chosen],
-            self.first_offset[chosen],
-            self.last_offset[chosen],
-        )
+        return Stretches(*(column[chosen] for column in self.__dict__.values()))
 
 
 def record_clocks(append_time_ms: pl.Expr) -> pl.Expr:
@@ -84,7 +83,7 @@ def partition_stretches(
 
     Args:
         records: columns partition (code), offset, append_time_ms (i64); every record of the block,
-            ticks and rejected ones included, in offset order within a partition.
+            ticks and rejected ones included, as they came: in offset order within a partition.
         blind_after_ms: a longer step between two records begins a new stretch.
         names: of partitions, by code, whose name is not their number.
 
@@ -99,7 +98,9 @@ def partition_stretches(
     step_offset = pl.col("offset") - pl.col("offset").shift(1).over("partition")
     is_new = ((step_ms > blind_after_ms) | (step_offset > 1)).fill_null(value=False)
     numbered = records.with_columns(
-        clock.alias("clock_ms"), is_new.cum_sum().over("partition").alias("stretch")
+        clock.alias("clock_ms"),
+        is_new.cum_sum().over("partition").alias("stretch"),
+        pl.col("append_time_ms").cum_max().alias("leading_ms"),
     )
     stretches = (
         numbered.group_by("partition", "stretch", maintain_order=True)
@@ -108,6 +109,7 @@ def partition_stretches(
             last_ms=pl.col("clock_ms").last(),
             first_offset=pl.col("offset").first(),
             last_offset=pl.col("offset").last(),
+            heard_ms=pl.col("leading_ms").last(),
         )
         .sort("partition", "first_offset")
     )
@@ -124,7 +126,7 @@ def stretches_of(clocks: pl.DataFrame, index: Int64s) -> Stretches:
         clocks: `STRETCH_SCHEMA`.
         index: where each row's partition is kept, shape (n,).
     """
-    names = ("first_ms", "last_ms", "first_offset", "last_offset")
+    names = ("first_ms", "last_ms", "first_offset", "last_offset", "heard_ms")
     stretches = Stretches(index, *(clocks[name].to_numpy() for name in names))
     if len(clocks) > 1:
         stretches = stretches.at(np.lexsort((stretches.first_offset, stretches.partition)))
@@ -154,6 +156,13 @@ def empty_partitions() -> Rows:
     return np.zeros(0, dtype=PARTITION_ROW)
 
 
+def restored_partitions(stored: Sequence[Sequence[Any]]) -> Rows:
+    """Return the partitions that a state holds, in this or an earlier layout."""
+    # Before it was known when a partition last came, its own clock was taken for that.
+    width = len(PARTITION_ROW.names or ())
+    return np.array([(*row, row[0])[:width] for row in stored], PARTITION_ROW)
+
+
 def with_partitions(partitions: Rows, highest: int) -> Rows:
     """Return a copy that has a row for every partition up to `highest`."""
     missing = max(0, highest + 1 - len(partitions))
@@ -168,18 +177,25 @@ def is_known(partitions: Rows) -> Bools:
     return known
 
 
+def is_behind(partitions: Rows, by_ms: int, column: str = "clock_ms") -> Bools:
+    """Return which known partitions are behind the leading clock by more than this."""
+    known = is_known(partitions)
+    behind: Bools = known & (partitions["clock_ms"].max(initial=0) - partitions[column] > by_ms)
+    return behind
+
+
 def is_left_behind(partitions: Rows, blind_after_ms: int) -> Bools:
     """Return which known partitions are silent while another one runs on.
 
-    Compares input clocks only, so a partition that is read late by more than `blind_after_ms` looks
-    the same as a silent one; its gap, or that there is none, shows when it is read.
+    One that keeps coming is not, where its leader's clock is merely behind: it is waited for, up to
+    `WAIT_MAX_MS`. So this decides how long rows wait, and its own log whether it was blind: one
+    that is read late by more than `blind_after_ms` looks the same as a silent one, and its gap, or
+    that there is none, shows when it is read.
     """
-    known = is_known(partitions)
-    if not known.any():
-        return known
-    leading_ms = partitions["clock_ms"].max()
-    behind: Bools = known & (leading_ms - partitions["clock_ms"] > blind_after_ms)
-    return behind
+    has_stopped = is_behind(partitions, blind_after_ms, "heard_ms")
+    has_stopped |= is_behind(partitions, WAIT_MAX_MS)
+    left: Bools = is_behind(partitions, blind_after_ms) & has_stopped
+    return left
 
 
 def slowest_ms(partitions: Rows) -> int:
@@ -190,8 +206,7 @@ def slowest_ms(partitions: Rows) -> int:
 
 def low_clock_ms(partitions: Rows, blind_after_ms: int) -> int:
     """Return the instant below which no more transition can come: the slowest clock that runs."""
-    heard = is_known(partitions) & ~is_left_behind(partitions, blind_after_ms)
-    return int(partitions["clock_ms"][heard].min()) if heard.any() else UNKNOWN_MS
+    return slowest_ms(partitions[~is_left_behind(partitions, blind_after_ms)])
 
 
 def homeless_clock_ms(partitions: Rows) -> int:

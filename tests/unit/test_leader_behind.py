@@ -27,8 +27,5 @@ def told_in_blocks(block_max_lines: int) -> list[tuple[str, int]]:
     return [(event["id"], event["time"]) for event in [*events, *backtest.end()]]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="its clock alone is compared with the others': blind anew with each block"
-)
 def test_a_partition_that_speaks_40_s_behind_is_told_of_alike_however_its_log_is_cut():
     assert told_in_blocks(10) == told_in_blocks(10_000)

@@ -46,6 +46,7 @@ def rest_of(shard: LivenessShard) -> list[tuple[str, str, int]]:
             "last_ms": [at("12:20:00") + 5000 * tick for tick in range(1, 241)],
             "first_offset": list(range(1000, 1240)),
             "last_offset": list(range(1000, 1240)),
+            "heard_ms": [at("12:20:00") + 5000 * tick for tick in range(1, 241)],
             "log": ["0"] * 240,
         },
         schema=STRETCH_SCHEMA,
@@ -160,7 +161,7 @@ def test_a_device_takes_at_most_64_bytes_beyond_its_id() -> None:
         pl.col(name).cast(kind) for name, kind in CONTACT_SCHEMA.items()
     )
     clocks = pl.DataFrame(
-        [(0, time_ms, time_ms, 0, count, "0")], schema=STRETCH_SCHEMA, orient="row"
+        [(0, time_ms, time_ms, 0, count, time_ms, "0")], schema=STRETCH_SCHEMA, orient="row"
     )
     state = on_block(LivenessShard.empty(0), LivenessBlock(contacts, clocks), POLICY).state
     id_bytes = sum(len(f"acme/{device_id}") for device_id in ids)
