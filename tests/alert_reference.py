@@ -11,7 +11,7 @@ from typing import Any
 from jobs.backtest_log import LogLine
 from tests.alert_reference_flaps import with_flapping
 from tests.alert_reference_fold import PATIENCE_MS, Fact, Fold, leaves_ms
-from tests.alert_reference_turns import clocks_and_gaps, turns
+from tests.alert_reference_turns import clocks_and_gaps, turns, unheard_until_ms
 from tests.rule_reference import CRITICAL_MS, WARNING_MS, Labels, rule_lines, thresholds
 
 GRACE_MS = 120_000
@@ -39,6 +39,8 @@ class Device:
     is_registered: bool = False
     is_hidden: bool = False
     is_gone: bool = False
+    is_unheard: bool = False
+    """Whether the last instant of its log is settled."""
     heard: set[tuple[str, int]] = field(default_factory=set)
     facts: list[Fact] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
@@ -68,7 +70,9 @@ class Device:
         late_ms = self.interval_ms if self.interval_ms > 120_000 else 0
         return self.seen_ms + late_ms + self.excused_ms
 
-    def follow(self, after_ms: tuple[int, int], time_ms: int, told_ms: int) -> None:
+    def follow(
+        self, after_ms: tuple[int, int], time_ms: int, told_ms: int, *, is_heard: bool = True
+    ) -> None:
         """Have other thresholds from now on: what they allow is taken back, what is due fires."""
         if self.is_gone or after_ms == self.after_ms:
             return
@@ -80,7 +84,8 @@ class Device:
             more = {"ends": told_ms, "stage": stage, "escalated": self.escalated_ms}
             self.tell("rule_changed", told_ms, before, **more, starts=starts_ms)
             self.used_count += stage + 1
-        self.fire_below(time_ms, told_ms, is_dated_now=True)
+        if is_heard:
+            self.fire_below(time_ms, told_ms, is_dated_now=True)
 
     def fire_below(self, limit_ms: int, floor_ms: int = 0, *, is_dated_now: bool = False) -> None:
         """Climb the ladder as far as the clock proves; nothing takes place below the floor."""
@@ -98,6 +103,12 @@ class Device:
         if self.stage == 1 and critical_ms < limit_ms:
             self.stage, self.escalated_ms = 2, max(critical_ms, date_ms)
             self.tell("critical", max(critical_ms, floor_ms), self.counts())
+
+    def settle_unheard(self, clock_ms: int) -> None:
+        """Fire what is due at the last instant at which it could be heard, once."""
+        if not self.is_unheard:
+            self.fire_below(clock_ms + 1)
+        self.is_unheard = True
 
     def contact(self, time_ms: int, boot: str | None, sequence: int | None) -> None:
         """Hear the device."""
@@ -180,24 +191,17 @@ def _homes(lines: list[LogLine]) -> dict[str, int]:
 def _history(
     device: Device, lines: list[LogLine], gaps: list[tuple[int, int]], clocks: dict[int, int]
 ) -> list[Fact]:
-    atoms: list[tuple[int, int, Any]] = [(end, GAP, (begin, end)) for begin, end in gaps]
     rules = rule_lines(lines)
-    for line in rules:
-        # Of whom nobody hears a rule says nothing before they are heard again.
-        inside = [end for begin, end in gaps if begin < line.at_ms < end]
-        atoms.append((max([line.at_ms, *inside]), RULE, None))
-    for line in lines:
-        if line.type == "device":
-            record = line.fields["record"]
-            if (record or line.fields)["device_id"] == device.name:
-                inside = [end for begin, end in gaps if begin < line.at_ms < end]
-                heard_ms = inside[0] if inside else line.at_ms
-                atoms.append((heard_ms, REGISTRY, (line.at_ms, record)))
-        elif line.type == "contact" and line.fields["device_id"] == device.name:
-            atoms.append((line.at_ms, CONTACT, line.fields))
-    for time_ms, kind, atom in sorted(atoms, key=lambda atom: atom[:2]):
-        if time_ms > clocks[device.partition]:
-            break
+    clock_ms = clocks[device.partition]
+    for time_ms, kind, atom in _atoms(device, lines, gaps):
+        if time_ms > clock_ms:
+            # The log ends while nobody hears the device: the registry alone speaks of it.
+            if kind == REGISTRY and time_ms <= unheard_until_ms(clock_ms, clocks):
+                device.settle_unheard(clock_ms)
+                device.registry(atom[0], atom[1], clock_ms)
+                after_ms = thresholds(rules, device.labels(), atom[0])
+                device.follow(after_ms, clock_ms, atom[0], is_heard=False)
+            continue
         if kind == GAP:
             begin_ms, end_ms = atom
             device.fire_below(begin_ms + 1)
@@ -217,9 +221,29 @@ def _history(
             if device.seen_ms == time_ms:
                 device.claimed = {"deployment_group": atom.get("deployment_group") or ""}
                 device.follow(thresholds(rules, device.labels(), time_ms), time_ms, time_ms)
-    clock_ms = clocks[device.partition]
-    device.fire_below(clock_ms + 1)
+    device.settle_unheard(clock_ms)
     return with_flapping(device.facts, device.gone, device.hides, (gaps, clock_ms))
+
+
+def _atoms(
+    device: Device, lines: list[LogLine], gaps: list[tuple[int, int]]
+) -> list[tuple[int, int, Any]]:
+    """Return what happens to a device, each with its time and kind, in order."""
+    atoms: list[tuple[int, int, Any]] = [(end, GAP, (begin, end)) for begin, end in gaps]
+    for line in rule_lines(lines):
+        # Of whom nobody hears a rule says nothing before they are heard again.
+        inside = [end for begin, end in gaps if begin < line.at_ms < end]
+        atoms.append((max([line.at_ms, *inside]), RULE, None))
+    for line in lines:
+        if line.type == "device":
+            record = line.fields["record"]
+            if (record or line.fields)["device_id"] == device.name:
+                inside = [end for begin, end in gaps if begin < line.at_ms < end]
+                heard_ms = inside[0] if inside else line.at_ms
+                atoms.append((heard_ms, REGISTRY, (line.at_ms, record)))
+        elif line.type == "contact" and line.fields["device_id"] == device.name:
+            atoms.append((line.at_ms, CONTACT, line.fields))
+    return sorted(atoms, key=lambda atom: atom[:2])
 
 
 def comparable(event: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:

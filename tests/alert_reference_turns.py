@@ -24,6 +24,14 @@ def clocks_and_gaps(
     return clocks, gaps
 
 
+def unheard_until_ms(clock_ms: int, clocks: dict[int, int]) -> int:
+    """Return up to when a partition is silent at the end of the log; its clock if it is not."""
+    newest_ms = max(clocks.values())
+    if newest_ms - clock_ms <= BLIND_MS:
+        return clock_ms
+    return min(each for each in clocks.values() if newest_ms - each <= BLIND_MS)
+
+
 def turns(
     lines: list[LogLine], clocks: dict[int, int], gaps: dict[int, list[tuple[int, int]]]
 ) -> list[dict[str, Any]]:

@@ -119,7 +119,8 @@ class DeviceMoves(ClimbMoves):
         """
         index = changes["row"].astype(np.int64)
         rows = self.devices.rows[index]
-        self.climb(index, rows, time_ms, None)
+        before_ms, after_ms = _climbed_until(time_ms, told_ms)
+        self.climb(index, rows, before_ms, None)
         after = change_devices(rows, changes, time_ms, self.start_ms or 0)
         self.look_at_plans(index, after, told_ms)
         excuse_hidden(rows, after, time_ms)
@@ -134,18 +135,19 @@ class DeviceMoves(ClimbMoves):
         self.skews.forget(index[is_removed])
         self._tell_moved(index, (rows, after), told_ms, ~changes["is_removed"])
         self.follow_rules(index, after, time_ms, told_ms)
-        self.climb(index, after, time_ms, told_ms)
+        self.climb(index, after, after_ms, told_ms)
         self.devices.rows[index] = after
 
     def look(self, index: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
         """Let planned maintenance begin or end for devices; arguments as for `change`."""
         rows = self.devices.rows[index]
-        self.climb(index, rows, time_ms, None)
+        before_ms, after_ms = _climbed_until(time_ms, told_ms)
+        self.climb(index, rows, before_ms, None)
         after = rows.copy()
         self.look_at_plans(index, after, told_ms)
         excuse_hidden(rows, after, time_ms)
         self._tell_moved(index, (rows, after), told_ms, np.ones(len(index), np.bool_))
-        self.climb(index, after, time_ms, told_ms)
+        self.climb(index, after, after_ms, told_ms)
         self.devices.rows[index] = after
 
     def look_at_rules(self, index: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
@@ -169,7 +171,8 @@ class DeviceMoves(ClimbMoves):
         found = with_ladders(self.devices, before, ladder[chosen], time_ms, self.policy)
         back, ends_ms = found.is_back, told_ms[found.is_back]
         self.log.add(Kind.RULE_CHANGED, index[back], found.taken_back, ends_ms, ends_ms)
-        self.climb(index, found.after, time_ms, told_ms, is_dated_now=True)
+        _, after_ms = _climbed_until(time_ms, told_ms)
+        self.climb(index, found.after, after_ms, told_ms, is_dated_now=True)
         rows[chosen] = found.after
 
     def look_at_plans(self, index: Int64s, after: Rows, told_ms: Int64s) -> None:
@@ -236,3 +239,13 @@ class DeviceMoves(ClimbMoves):
             told["last_seen_ms"] = told["starts_ms"]
             time_ms = np.maximum(due_ms, int(self.before_ms[-1]))
             self.log.add(Kind.OVERDUE, index, (told, told), time_ms)
+
+
+def _climbed_until(time_ms: Int64s, told_ms: Int64s) -> tuple[Int64s, Int64s]:
+    """Return below which instants devices climb before a change, and after it.
+
+    On a partition that is silent now, the last instant is settled before, and afterwards nobody is
+    newly offline until it speaks (C8). Arguments as for `DeviceMoves.change`.
+    """
+    is_unheard = told_ms > time_ms
+    return time_ms + is_unheard, np.where(is_unheard, UNKNOWN_MS, time_ms)

@@ -15,7 +15,6 @@ matter.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from schemas.control_records import no_controls

@@ -1,7 +1,7 @@
 """What goes wrong in a fleet over days: one seed gives the whole script, as columns.
 
 device 17    o o o o o|<-- silence: a contact at each end, none within -->|o o o
-partition 2  o o o o o o o|<--- outage: no record at all --->|o o o|<- 25 s behind ->|o o
+partition 2  o o o o o o o|<--- outage: no record at all --->|o o o|<- 40 s behind ->|o o
 """
 
 from dataclasses import dataclass
@@ -51,6 +51,8 @@ class Span:
     partition: int
     begin_ms: int
     end_ms: int
+    behind_ms: int = 0
+    """How far the clock of the partition's leader is behind."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,10 @@ def _broker_faults(plan: DayPlan, draw: np.random.Generator) -> tuple[list[Span]
             begin_ms = int(at_ms[begin]) + 2 * begin * HOUR_MS
             silent = every if begin % 2 == 1 else [int(draw.integers(PARTITIONS))]
             outages += [Span(p, begin_ms, begin_ms + length_ms) for p in silent]
-        begin_ms = int(at_ms[5]) + HOUR_MS
-        behind.append(Span(int(draw.integers(PARTITIONS)), begin_ms, begin_ms + 30 * MINUTE_MS))
+        for late, behind_s in ((1, 25), (5, 40), (7, 120)):
+            begin_ms = int(at_ms[5]) + late * HOUR_MS
+            place = int(draw.integers(PARTITIONS)), begin_ms, begin_ms + 30 * MINUTE_MS
+            behind.append(Span(*place, behind_s * SECOND_MS))
         begin_ms = int(at_ms[6]) + 3 * HOUR_MS
         ticks_away += [Span(p, begin_ms, begin_ms + 25 * MINUTE_MS) for p in every]
         for late in (2, 5, 8):

@@ -20,8 +20,6 @@ from tests.simulation.day_faults import (
     Span,
 )
 
-BEHIND_MS = 25 * SECOND_MS
-"""Of a leader's clock; from 30 s on there is a known fault, see unit/test_leader_behind.py."""
 TICK_MS = 5 * SECOND_MS
 NOBODY = -1
 COPIED_RATIO = 0.01
@@ -63,7 +61,7 @@ def hours_of(script: Script) -> Iterator[Hour]:
         true_ms, device, sequence, partition = _records(script, hour)
         append_ms = true_ms.copy()
         for span in script.behind:
-            append_ms -= BEHIND_MS * _within(span, partition, true_ms)
+            append_ms -= span.behind_ms * _within(span, partition, true_ms)
         clocks, offset = np.empty_like(true_ms), np.empty_like(true_ms)
         for each in range(PARTITIONS):
             own = np.flatnonzero(partition == each)

@@ -17,7 +17,7 @@ from tests.alert_logs import AlertLog, at, every
 from udfs.fleet import FleetState
 from udfs.liveness import CONTACT_SCHEMA, LivenessBlock, LivenessShard, on_block
 from udfs.offline_policy import OfflinePolicy
-from udfs.partition_clocks import STRETCH_SCHEMA
+from udfs.partition_clocks import STRETCH_SCHEMA, restored_partitions
 from udfs.state_bytes import StateLayoutError, pack_state
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "state"
@@ -174,3 +174,8 @@ def test_a_step_leaves_the_state_it_began_with_as_it_was() -> None:
     before = shard.to_bytes()
     rest_of(shard)
     assert shard.to_bytes() == before
+
+
+def test_a_partition_of_an_earlier_state_came_last_at_its_own_clock() -> None:
+    (partition,) = restored_partitions([[7, 3, 5, 0, 0, False]])
+    assert (partition["clock_ms"], partition["heard_ms"]) == (7, 7)
