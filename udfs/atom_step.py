@@ -106,7 +106,8 @@ class AtomStep(DeviceMoves):
                 self.look_at_rules(index, time_ms[chosen], begin_ms)
             elif atom == Atom.MUTE_END:
                 self.climb_up_to(index, time_ms[chosen])
-                self.end_mutes(index, changes["append_time_ms"][chosen], told_ms[chosen])
+                at_ms = changes["append_time_ms"][chosen]
+                self.end_mutes(index, at_ms, time_ms[chosen], told_ms[chosen])
             else:
                 self.climb_up_to(index, time_ms[chosen])
                 self.say_goodbye(index, changes["append_time_ms"][chosen])

@@ -184,12 +184,13 @@ class DeviceMoves(ClimbMoves):
             )
         set_flag(after, Flag.PLANNED, is_planned & has_flag(after, Flag.REGISTERED | Flag.SEEN))
 
-    def end_mutes(self, index: Int64s, at_ms: Int64s, told_ms: Int64s) -> None:
+    def end_mutes(self, index: Int64s, at_ms: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
         """Tell of open episodes whose mute is over, unless another one goes on (C13).
 
         Args:
             index: row numbers of devices.
             at_ms: when some mute was to end; it may have been replaced.
+            time_ms: where that falls on the clock of each device's partition.
             told_ms: instant at which that takes place.
         """
         rows = self.devices.rows[index]
@@ -198,6 +199,8 @@ class DeviceMoves(ClimbMoves):
         after = rows.copy()
         after["extra_seq"] += chosen & (rows["extra_seq"] < EXTRA_SEQ_MAX)
         change = rows[chosen], after[chosen]
+        # Blind until now: not until the partition speaks, nor only until it was heard last.
+        change[1]["excused_ms"] += (told_ms - time_ms)[chosen]
         self.log.add(Kind.MUTE_ENDED, index[chosen], change, told_ms[chosen])
         self.log.tell_unmuted(index[is_over], rows[is_over], told_ms[is_over])
         self.devices.rows[index] = after

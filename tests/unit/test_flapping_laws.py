@@ -116,3 +116,8 @@ def test_random_logs_flap_in_every_way() -> None:
         assert ("flapping", reason, True) in kinds
     for notify in (True, False):
         assert ("device-offline", "flapping_ended", notify) in kinds
+
+
+def test_a_mute_that_ends_while_nobody_can_hear_says_how_long_nobody_could_however_cut() -> None:
+    lines = flapping_log(6009, partition_count=2, has_words=True)
+    assert facts(run_in_blocks(lines, [2438], 1)) == facts(run(lines))
