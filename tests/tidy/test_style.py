@@ -25,7 +25,7 @@ PRINTING |= {"jobs/schema_check.py", "jobs/submit.py", "jobs/replay_submit.py"}
 PRINTING |= {"benchmarks/measure_codec.py"}
 PRINTING |= {"benchmarks/measure_freshness.py", "benchmarks/measure_loader.py"}
 PRINTING |= {"benchmarks/measure_queries.py", "benchmarks/measure_alerts.py"}
-PRINTING |= {"benchmarks/measure_rules.py"}
+PRINTING |= {"benchmarks/measure_rules.py", "benchmarks/measure_canary.py"}
 """Processes that a person starts: what they did, or why not, is one line."""
 
 SUPPRESSION = re.compile(

@@ -81,16 +81,17 @@ def with_windows(units: Units, placed: pl.DataFrame) -> tuple[Units, int]:
     """
     if placed.is_empty():
         return units, 0
-    grown = _with_keys(units, placed.select(*UNIT_KEY).unique(maintain_order=True))
-    unit = _places(grown.keys, placed)
+    keys, unit = _numbered(units.keys, placed)
+    grown = _grown(units, keys)
     slot = placed["slot"].to_numpy()
-    width = grown.slots.shape[1]
-    _, first = np.unique(unit * width + slot, return_index=True)
+    _, first = np.unique(unit * grown.slots.shape[1] + slot, return_index=True)
     first = first[np.isnan(grown.slots[unit[first], slot[first]])]
     unit, slot = unit[first], slot[first]
     grown.slots[unit, slot] = placed["value"].to_numpy()[first]
     for column, name in enumerate(("count", "bad_count")):
-        np.add.at(grown.counts[:, column], unit, placed[name].to_numpy()[first])
+        points = placed[name].to_numpy()[first]
+        # Floats are exact here: a window has far fewer than 2^53 points.
+        grown.counts[:, column] += np.bincount(unit, points, len(grown)).astype(np.int64)
     return grown, len(placed) - len(first)
 
 
@@ -101,18 +102,28 @@ def merged(left: Units, right: Units) -> Units:
     return Units(keys, slots, np.concatenate([left.counts, right.counts]))
 
 
-def _with_keys(units: Units, keys: pl.DataFrame) -> Units:
-    """Return a copy that has these units too, empty where they are new."""
-    fresh = keys.join(units.keys, on=list(UNIT_KEY), how="anti", maintain_order="left")
-    slots = np.full((len(fresh), units.slots.shape[1]), np.nan)
-    counts = np.zeros((len(fresh), 2), np.int64)
-    return merged(units, Units(fresh, slots, counts))
+def _numbered(keys: pl.DataFrame, placed: pl.DataFrame) -> tuple[pl.DataFrame, Int64s]:
+    """Return the keys with those that are new behind them, and the unit of each window."""
+    unit = _places(keys, placed)
+    strangers = placed.filter(unit.is_null()).select(*UNIT_KEY)
+    if len(strangers):
+        keys = pl.concat([keys, strangers.unique(maintain_order=True)])
+        unit = _places(keys, placed)
+    return keys, unit.to_numpy()
 
 
-def _places(keys: pl.DataFrame, placed: pl.DataFrame) -> Int64s:
-    """Return the unit of each window."""
+def _grown(units: Units, keys: pl.DataFrame) -> Units:
+    """Return a copy with room for these keys."""
+    more = len(keys) - len(units)
+    empty = np.full((more, units.slots.shape[1]), np.nan)
+    counts = np.concatenate([units.counts, np.zeros((more, 2), np.int64)])
+    return Units(keys, np.concatenate([units.slots, empty]), counts)
+
+
+def _places(keys: pl.DataFrame, placed: pl.DataFrame) -> pl.Series:
+    """Return the unit of each window, null where it is none of these."""
     numbered = keys.with_columns(unit=pl.int_range(pl.len(), dtype=pl.Int64))
     found = placed.select(*UNIT_KEY).join(
         numbered, on=list(UNIT_KEY), how="left", maintain_order="left"
     )
-    return found["unit"].to_numpy()
+    return found["unit"]

@@ -88,7 +88,7 @@ def shift_margin(information: float, alpha: float, tau: float) -> float:
         return math.inf
     low, high = 0.0, 60.0 * (math.sqrt(information) + information)
     at = np.array([information])
-    for _ in range(64):
+    for _ in range(44):
         middle = (low + high) / 2
         if log_shift_evidence(np.array([middle]), at, tau)[0] < -math.log(alpha):
             low = middle
