@@ -88,8 +88,9 @@ def test_a_constant_metric_in_both_arms_is_promoted():
     assert told["log10_e"][0] == pytest.approx(0, abs=1e-9)
 
 
-def test_a_constant_seen_less_often_by_the_treatment_is_still_the_same_constant():
-    told, _ = run(both(np.full((150, 10), 0.1), np.full((150, LOOK), 0.1)))
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e9 / 7])
+def test_a_constant_seen_less_often_by_the_treatment_is_still_the_same_constant(value):
+    told, _ = run(both(np.full((150, 10), value), np.full((150, LOOK), value)))
     assert (told["verdict"][0], told["effect_sigma"][0]) == ("PROMOTE", 0)
 
 

@@ -82,6 +82,20 @@ def test_a_row_takes_turns_in_proportion_and_does_not_know_the_order_it_was_give
     assert max(np.diff(turns)) <= 6
 
 
+@pytest.mark.parametrize(("treatment", "control"), [(300, 300), (20, 380), (380, 20)])
+def test_information_is_that_of_a_difference_of_two_means(treatment, control):
+    size = treatment + control
+    values = np.random.default_rng(7).standard_normal(size)
+    row = row_of(values, np.arange(size) < treatment, np.arange(size))
+    expected = 1 / (1 / treatment + 1 / control)
+    assert (row.weight**2).sum() == pytest.approx(expected, rel=0.15)
+
+
+def test_a_stratum_of_one_version_says_nothing():
+    row = row_of(np.arange(9.0), np.ones(9, dtype=bool), np.arange(9))
+    assert not row.weight.any()
+
+
 def test_rows_of_strata_add_their_information():
     chance = np.random.default_rng(4)
     rows = [row_of(chance.standard_normal(n), np.arange(n) % 2 == 0, np.arange(n)) for n in (9, 30)]

@@ -133,13 +133,10 @@ def _everyone(units: Units) -> Cohort:
 
 
 def _level_and_spread(slots: Floats, has_value: Bools) -> tuple[Floats, Floats]:
-    """Return mean and mean distance from it; exactly the value and 0 where nothing varies."""
+    """Return mean and mean distance from it, NaN without any value."""
     count = has_value.sum(axis=1)
     divisor = np.where(count > 0, count, np.nan)
     mean = np.where(has_value, slots, 0.0).sum(axis=1) / divisor
-    low = np.where(has_value, slots, np.inf).min(axis=1, initial=np.inf)
-    high = np.where(has_value, slots, -np.inf).max(axis=1, initial=-np.inf)
-    mean = np.where(low == high, low, mean)
     distance = np.where(has_value, np.abs(slots - mean[:, None]), 0.0).sum(axis=1) / divisor
     # Both in steps of the mean's own digits: a spread of its rounding is none.
     step = np.ldexp(1.0, np.frexp(mean)[1] - _MANTISSA_BITS)
