@@ -94,8 +94,8 @@ class CanaryPolicy:
     """Windows from one look to the next; devices are compared over the same windows."""
     min_windows: int = 50
     """A device with fewer in a look is no unit of it."""
-    lateness_ms: int = 10 * MINUTE_MS
-    """How long a look waits for windows after its end."""
+    lateness_ms: int = 15 * MINUTE_MS
+    """How long a look waits for windows after its end: all are complete 10 min after theirs."""
     horizon_looks: int = 5
     """After as many looks a rollout without a verdict has failed."""
     promote_after_looks: int = 1
