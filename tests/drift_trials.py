@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tests.drift_windows import round_of
-from udfs.drift.alarms import Alarms, joined
+from udfs.drift.alarms import Turns
 from udfs.drift.shares import RatePolicy, Trials, update_share
 
 Draw = Callable[[np.random.Generator, int, int], Any]
@@ -36,8 +36,8 @@ def judged_trials(
     windows: range,
     rng: np.random.Generator,
     policy: RatePolicy,
-) -> Alarms:
-    """Return the alarms of some windows of all streams of a table."""
+) -> Turns:
+    """Return what is said of some windows of all streams of a table."""
     (draw, trials), streams = drawn, len(table)
     found = []
     for at in windows:
@@ -45,4 +45,4 @@ def judged_trials(
         seen = round_of(np.zeros(streams), at)
         of_round = Trials(seen, bad, np.full(streams, trials), "rate")
         found.append(update_share(table, of_round, policy))
-    return joined(found)
+    return Turns.of(found)

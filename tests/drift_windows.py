@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from udfs.drift.alarms import Alarms, joined
+from udfs.drift.alarms import Turns
 from udfs.drift.observations import Observations
 
 WINDOW_MS = 300_000
 START_MS = 1_767_225_600_000  # 2026-01-01
 
-Update = Callable[[Any, Observations, Any], Alarms]
+Update = Callable[[Any, Observations, Any], Turns]
 
 
 def round_of(values: Any, at: int, **columns: Any) -> Observations:
@@ -37,11 +37,9 @@ def round_of(values: Any, at: int, **columns: Any) -> Observations:
     return Observations(**(given | {name: np.asarray(it) for name, it in columns.items()}))
 
 
-def judged(
-    update: Update, table: Any, rounds: Iterable[Any], policy: Any, first: int = 0
-) -> Alarms:
+def judged(update: Update, table: Any, rounds: Iterable[Any], policy: Any, first: int = 0) -> Turns:
     """Return what a detector says of values, shape (n,) a round, the first round being `first`."""
-    return joined(
+    return Turns.of(
         [update(table, round_of(values, first + at), policy) for at, values in enumerate(rounds)]
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.drift_windows import WINDOW_MS, round_of
-from udfs.drift.alarms import Alarms, joined
+from udfs.drift.alarms import Alarms, Turns, joined
 from udfs.drift.observations import Observations
 from udfs.drift.row_tables import Rows, table_frame, table_of
 from udfs.state_bytes import pack_state, unpack_state
@@ -43,7 +43,7 @@ class Detector:
 
     name: str
     empty: Callable[[int], Rows]
-    update: Callable[[Rows, Observations], Alarms]
+    update: Callable[[Rows, Observations], Turns]
     keeps: Sequence[tuple[float, float]] = ()
     kept: frozenset[str] = frozenset()
 
@@ -80,8 +80,13 @@ _RATES = ("missing", "nan", "out_of_range")
 def replay(detector: Detector, rounds: Sequence[Observations]) -> tuple[Rows, Alarms]:
     """Return the table and the ordered alarms after all rounds."""
     table = detector.empty(STREAM_COUNT)
-    alarms = joined([detector.update(table, seen) for seen in rounds])
-    return table, alarms.ordered()
+    return table, both([detector.update(table, seen) for seen in rounds])
+
+
+def both(turns: Sequence[Turns]) -> Alarms:
+    """Return alarms that fired and that ended in one order; the latter are of severity info."""
+    said = Turns.of(turns)
+    return joined([said.fired, said.ended]).ordered()
 
 
 def assert_same(one: Alarms, other: Alarms, context: str) -> None:
@@ -145,11 +150,16 @@ def law_shards_do_not_matter(detector: Detector, seed: int) -> None:
             for seen in rounds:
                 mine = seen.take(seen.stream % shard_count == shard)
                 told = detector.update(part, replace(mine, stream=mine.stream // shard_count))
-                found.append(replace(told, stream=told.stream * shard_count + shard))
+                found.append(_moved(told, shard, shard_count))
             parts.append(part)
         for shard, part in enumerate(parts):
             assert part.tobytes() == table[shard::shard_count].tobytes(), shard_count
-        assert_same(alarms, joined(found).ordered(), f"{shard_count} shards")
+        assert_same(alarms, both(found), f"{shard_count} shards")
+
+
+def _moved(turns: Turns, shard: int, shard_count: int) -> Turns:
+    both = turns.fired, turns.ended
+    return Turns(*(replace(it, stream=it.stream * shard_count + shard) for it in both))
 
 
 def law_a_restart_anywhere_changes_nothing(detector: Detector, seed: int) -> None:
@@ -163,7 +173,7 @@ def law_a_restart_anywhere_changes_nothing(detector: Detector, seed: int) -> Non
             table = table_of(unpack_state(packed).frames["rows"], table.dtype)
         found.append(detector.update(table, seen))
     assert table.tobytes() == expected.tobytes()
-    assert_same(alarms, joined(found).ordered(), "restarted")
+    assert_same(alarms, both(found), "restarted")
 
 
 def law_streams_that_come_later_change_nothing(detector: Detector, seed: int) -> None:
@@ -175,7 +185,7 @@ def law_streams_that_come_later_change_nothing(detector: Detector, seed: int) ->
             table = np.concatenate([table, detector.empty(3)])
         found.append(detector.update(table, seen))
     assert table.tobytes() == expected.tobytes()
-    assert_same(alarms, joined(found).ordered(), "streams came later")
+    assert_same(alarms, both(found), "streams came later")
 
 
 def law_claimed_scales_and_shifts_change_nothing(detector: Detector, seed: int) -> None:
@@ -203,7 +213,7 @@ def law_odd_values_raise_nothing_and_alarms_are_whole(detector: Detector, seed: 
         values = odd if at < ROUND_COUNT // 2 else rng.permutation(odd)
         none = values * 0 == 1
         found.append(detector.update(table, round_of(values, at, count=none.astype(np.int64))))
-    alarms = joined(found)
+    alarms = both(found)
     assert np.isfinite(alarms.log10_e).all()
     assert (alarms.first_seen_ms <= alarms.detected_at_ms - WINDOW_MS).all()
     assert (alarms.detector != "").all()

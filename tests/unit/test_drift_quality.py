@@ -33,7 +33,7 @@ def chain(rng, windows, streams, memory):
 def told(values, policy=PAGE):
     """Return the alarms about values, shape (windows, streams), and the table after them."""
     table = empty_quality(np.shape(values)[1])
-    return judged(update_quality, table, values, policy), table
+    return judged(update_quality, table, values, policy).fired, table
 
 
 @cache
@@ -45,7 +45,12 @@ def healthy():
 
 
 def told_after(change, windows=30):
-    """Return the alarms when the values of healthy sensors are changed from window FAULT on."""
+    """Return the alarms that fire when healthy sensors are changed from window FAULT on."""
+    return turns_after(change, windows).fired
+
+
+def turns_after(change, windows=30):
+    """Return what fires and what ends then."""
     values = change(normal(np.random.default_rng(SEED + 1), windows))
     return judged(update_quality, healthy().copy(), values, PAGE, first=FAULT)
 
@@ -94,6 +99,21 @@ def test_a_second_run_is_told_again():
         return values
 
     assert len(told_after(twice)) == 2 * RNG_STREAMS
+
+
+def test_a_sensor_that_moves_again_or_has_its_old_unit_again_is_over():
+    #   20.1 20.1 ... 20.1 | 20.3          x1000 ... | as before
+    #   fires, window 6      ends, 10      fires, 0     ends, 10
+    def at_first(fault):
+        return lambda values: np.where(np.arange(len(values))[:, None] < 10, fault(values), values)
+
+    for name, fault in {"stuck": lambda v: v * 0 + 20.1, "unit_change": lambda v: v * 1000}.items():
+        turns = turns_after(at_first(fault))
+        assert names(turns.ended) == [name]
+        assert sorted(turns.ended.stream.tolist()) == list(range(RNG_STREAMS))
+        assert {window_of(at) for at in turns.ended.first_seen_ms} == {FAULT}
+        assert first_windows(turns.ended, name).tolist() == [11] * RNG_STREAMS
+        assert set(turns.ended.severity.tolist()) == {"info"}
 
 
 def test_a_slow_ramp_of_steps_below_the_tolerance_is_no_run():
@@ -228,7 +248,7 @@ def test_a_metric_that_becomes_coarser_is_watched_and_no_longer_stuck():
 
 
 def test_too_few_windows_give_no_verdict():
-    alarms = judged(update_quality, empty_quality(1), [[7.0]] * 200, PAGE)
+    alarms = judged(update_quality, empty_quality(1), [[7.0]] * 200, PAGE).fired
     rng = np.random.default_rng(SEED)
     values = np.vstack([normal(rng, 200, 1), normal(rng, 39, 1) * 1000])
     assert len(alarms) == 0

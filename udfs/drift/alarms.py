@@ -1,7 +1,7 @@
 """Alarms: what a detector says of streams, as columns; a caller makes findings of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -113,6 +113,24 @@ def joined(parts: Sequence[Alarms]) -> Alarms:
         return no_alarms()
     names = [f.name for f in fields(Alarms)]
     return Alarms(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What turned with one round of windows.
+
+    Args:
+        fired: alarms that began; while one lasts there is no other of its stream and detector.
+        ended: alarms that are over, of severity info; they began at their `first_seen_ms`.
+    """
+
+    fired: Alarms = field(default_factory=no_alarms)
+    ended: Alarms = field(default_factory=no_alarms)
+
+    @classmethod
+    def of(cls, parts: "Sequence[Turns]") -> "Turns":
+        """Put the turns of several detectors after each other."""
+        return cls(joined([part.fired for part in parts]), joined([part.ended for part in parts]))
 
 
 def highest_severity(may_page: Bools) -> Words:

@@ -43,7 +43,7 @@ QUALITY_ROW = np.dtype(
         ("edge", SHARE_ROW),  # windows at the smallest or largest value
     ]
 )
-"""Rules about the values of one stream: 117 bytes, 40 of them the share at the edges."""
+"""Rules about the values of one stream: 118 bytes, 41 of them the share at the edges."""
 
 HAS_ANCHOR = 1
 IS_STUCK = 2

@@ -6,7 +6,7 @@ windows ──> on_units ──> on_run ──> on_epochs ──> learn ──> 
 
 import numpy as np
 
-from udfs.drift.alarms import Alarms, joined, no_alarms
+from udfs.drift.alarms import Turns
 from udfs.drift.observations import Observations
 from udfs.drift.profiles import (
     HAS_ANCHOR,
@@ -27,7 +27,7 @@ from udfs.histogram import Floats
 from udfs.partition_clocks import Bools
 
 
-def update_quality(table: Rows, seen: Observations, policy: QualityPolicy) -> Alarms:
+def update_quality(table: Rows, seen: Observations, policy: QualityPolicy) -> Turns:
     """Judge the values of one window a stream, then learn from them.
 
     Args:
@@ -40,7 +40,7 @@ def update_quality(table: Rows, seen: Observations, policy: QualityPolicy) -> Al
     """
     seen = seen.take(seen.has_value)
     if len(seen) == 0:
-        return no_alarms()
+        return Turns()
     rows = gather(table, seen.stream)
     standing = standing_of(rows, seen.window_ms, policy)
     value = np.clip(seen.value, -VALUE_LIMIT, VALUE_LIMIT)
@@ -48,7 +48,7 @@ def update_quality(table: Rows, seen: Observations, policy: QualityPolicy) -> Al
     is_repeat = repeats(rows, seen.value)
     step = _steps(rows, value)
     edges = Trials(seen, is_edge.astype(np.int64), has_range.astype(np.int64), "saturation")
-    alarms = [
+    turns = [
         on_units(rows, seen, value, standing),
         on_run(rows, seen, is_repeat, standing, policy),
         on_epochs(rows, seen, is_repeat, standing, policy),
@@ -56,7 +56,7 @@ def update_quality(table: Rows, seen: Observations, policy: QualityPolicy) -> Al
     ]
     _learn(rows, (value, step), is_repeat, standing)
     scatter(table, seen.stream, rows)
-    return joined(alarms)
+    return Turns.of(turns)
 
 
 def _steps(rows: Rows, value: Floats) -> Floats:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from udfs.drift.alarms import Alarms, joined
+from udfs.drift.alarms import Turns
 from udfs.drift.observations import Observations
 from udfs.drift.row_tables import Rows, gather, scatter
 from udfs.drift.shares import SHARE_ROW, RatePolicy, Trials, judge_share
 
 RATES = ("missing", "nan", "out_of_range")
 RATES_ROW = np.dtype([(name, SHARE_ROW) for name in RATES])
-"""The three rates that every window carries: 120 bytes."""
+"""The three rates that every window carries: 123 bytes."""
 
 
 def empty_rates(count: int) -> Rows:
@@ -17,7 +17,7 @@ def empty_rates(count: int) -> Rows:
     return np.zeros(count, RATES_ROW)
 
 
-def update_rates(table: Rows, seen: Observations, policy: RatePolicy) -> Alarms:
+def update_rates(table: Rows, seen: Observations, policy: RatePolicy) -> Turns:
     """Judge missing, NaN and out-of-range points of one window a stream.
 
     Args:
@@ -26,7 +26,8 @@ def update_rates(table: Rows, seen: Observations, policy: RatePolicy) -> Alarms:
         policy: the budget.
 
     Returns:
-        Alarms `missing_rate`, `nan_rate`, `out_of_range_rate`; before and after are shares.
+        Alarms `missing_rate`, `nan_rate`, `out_of_range_rate`; before and after are shares, the
+        latter since the rise began.
     """
     bad = {
         "missing": seen.missing_count,
@@ -35,9 +36,9 @@ def update_rates(table: Rows, seen: Observations, policy: RatePolicy) -> Alarms:
     }
     expected = seen.count + sum(bad.values())
     rows = gather(table, seen.stream)
-    alarms = [
+    turns = [
         judge_share(rows[name], Trials(seen, bad[name], expected, f"{name}_rate"), policy)
         for name in RATES
     ]
     scatter(table, seen.stream, rows)
-    return joined(alarms)
+    return Turns.of(turns)

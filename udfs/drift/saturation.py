@@ -14,9 +14,11 @@ times as large or small with both shares at their bounds, those of the epoch so 
 gets there once in gamma windows. It stands for the number of distinct values, which it falls with.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from udfs.drift.alarms import Alarms, alarms_of, no_alarms
+from udfs.drift.alarms import Alarms, Turns, alarms_of
 from udfs.drift.findings import Severity
 from udfs.drift.observations import Observations
 from udfs.drift.profiles import (
@@ -61,7 +63,7 @@ def on_edges(rows: Rows, value: Floats) -> tuple[Bools, Bools]:
 
 def on_epochs(
     rows: Rows, seen: Observations, is_repeat: Bools, standing: Standing, policy: QualityPolicy
-) -> Alarms:
+) -> Turns:
     """Count repeats by one window, and judge the epochs that it ends; after `on_run`.
 
     Args:
@@ -78,26 +80,34 @@ def on_epochs(
     rows["epoch_repeats"] += is_repeat
     places = np.flatnonzero(rows["epoch_windows"] >= EPOCH_WINDOWS)
     if len(places) == 0:
-        return no_alarms()
+        return Turns()
     ended = gather(rows, places)
     change = np.where(standing.is_learned[places], _changes(ended, policy), 0.0)
-    is_alarm = (change != 0) & ~has_flag(ended, HAS_NEW_RESOLUTION)
+    was_told = has_flag(ended, HAS_NEW_RESOLUTION)
     put_flag(ended, HAS_NEW_RESOLUTION, change != 0)
-    after = ended["epoch_repeats"] / EPOCH_WINDOWS
+    windows, shares = seen.take(places), (repeat_share(ended), ended["epoch_repeats"])
+    fired = _grains(windows, shares, change, (change != 0) & ~was_told)
+    over = _grains(windows, shares, change, (change == 0) & was_told)
     ended["epoch_windows"] = 0
     ended["epoch_repeats"] = 0
     scatter(rows, places, ended)
-    windows = seen.take(places).take(is_alarm)
+    return Turns(fired, replace(over, severity=np.full_like(over.severity, Severity.INFO.value)))
+
+
+def _grains(
+    windows: Observations, shares: tuple[Floats, Floats], change: Floats, is_told: Bools
+) -> Alarms:
+    windows, change = windows.take(is_told), change[is_told]
     return alarms_of(
         windows,
         "resolution",
         Severity.WATCH.value,
-        direction=np.where(change > 0, "up", "down")[is_alarm],
+        direction=np.select([change > 0, change < 0], ["up", "down"], ""),
         # Where epochs have gaps it began earlier; a longer row for that is not worth its bytes.
         first_seen_ms=windows.start_ms - (EPOCH_WINDOWS - 1) * windows.window_ms,
-        before=repeat_share(ended)[is_alarm],
-        after=after[is_alarm],
-        note=np.where(change > 0, "coarser", "finer")[is_alarm],
+        before=shares[0][is_told],
+        after=shares[1][is_told] / EPOCH_WINDOWS,
+        note=np.select([change > 0, change < 0], ["coarser", "finer"], ""),
     )
 
 

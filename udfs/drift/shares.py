@@ -27,10 +27,11 @@ References:
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from udfs.drift.alarms import Alarms, alarms_of, no_alarms
+from udfs.drift.alarms import Alarms, Turns, alarms_of, no_alarms
 from udfs.drift.findings import Severity
 from udfs.drift.observations import Observations
 from udfs.drift.row_tables import Rows, gather, scatter
@@ -48,10 +49,11 @@ SHARE_ROW = np.dtype(
         ("trials_since", "<f4"),  # as bad_since
         ("evidence", "<f4"),  # R; 0 until the first verdict and after an alarm
         ("climb", "<f4"),  # sum of the gains since it was last below 0
-        ("first_seen_ms", "<i8"),  # start of the first window of the climb, UTC
+        ("first_seen_ms", "<i8"),  # start of the first window of the climb, or of the open alarm
+        ("calm_count", "u1"),  # 1 + calm windows of the open alarm; 0: none is open
     ]
 )
-"""One share of one stream: 40 bytes."""
+"""One share of one stream: 41 bytes."""
 
 BLOCK_WINDOWS = 24
 """Two hours of five minutes. With 12, a swing of two hours a day gave 13 times the false alarms."""
@@ -62,6 +64,7 @@ SUSPECT_CLIMB = 3.0
 DESIGN_SIGMA = 1.645
 """The design effect is an estimate from 42 blocks: its upper 95 % bound is what counts."""
 
+CALM_MAX = 255
 EVIDENCE_MAX = 1e37  # float32 ends at 3e38
 
 
@@ -75,6 +78,7 @@ class RatePolicy:
         first_verdict_windows: from here on there are verdicts, provisional: they never page.
         rise_factor: p1 is at least so many times p0.
         rise_least: p1 is at least so much above p0, 0 to 1.
+        clear_windows: so many windows, one after another, whose CUSUM is 0 end an alarm.
     """
 
     log_gamma: float = 18.56
@@ -82,6 +86,7 @@ class RatePolicy:
     first_verdict_windows: int = 240
     rise_factor: float = 5.0
     rise_least: float = 0.01
+    clear_windows: int = 24
 
     def __post_init__(self) -> None:
         assert self.learn_windows % BLOCK_WINDOWS == 0
@@ -89,6 +94,7 @@ class RatePolicy:
         assert 0 < self.log_gamma < np.log(EVIDENCE_MAX)
         assert self.rise_factor > 1
         assert 0 < self.rise_least < 1
+        assert 0 < self.clear_windows < CALM_MAX
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def empty_shares(count: int) -> Rows:
     return np.zeros(count, SHARE_ROW)
 
 
-def update_share(table: Rows, trials: Trials, policy: RatePolicy) -> Alarms:
+def update_share(table: Rows, trials: Trials, policy: RatePolicy) -> Turns:
     """Judge one share of one window a stream, then learn from it.
 
     Args:
@@ -133,37 +139,38 @@ def update_share(table: Rows, trials: Trials, policy: RatePolicy) -> Alarms:
         policy: the budget.
     """
     rows = gather(table, trials.windows.stream)
-    alarms = judge_share(rows, trials, policy)
+    turns = judge_share(rows, trials, policy)
     scatter(table, trials.windows.stream, rows)
-    return alarms
+    return turns
 
 
-def judge_share(rows: Rows, trials: Trials, policy: RatePolicy) -> Alarms:
+def judge_share(rows: Rows, trials: Trials, policy: RatePolicy) -> Turns:
     """Judge one window of each of some streams; as `update_share`, with their rows in its order."""
     has_any = trials.trial_count > 0
     if has_any.all():
         return _step(rows, trials, policy)
     some = gather(rows, has_any)
-    alarms = _step(some, trials.take(has_any), policy)
+    turns = _step(some, trials.take(has_any), policy)
     scatter(rows, has_any, some)
-    return alarms
+    return turns
 
 
-def _step(rows: Rows, trials: Trials, policy: RatePolicy) -> Alarms:
+def _step(rows: Rows, trials: Trials, policy: RatePolicy) -> Turns:
     is_learned = rows["window_count"] >= policy.learn_windows
     has_verdict = rows["window_count"] >= policy.first_verdict_windows
-    learns = ~is_learned & (rows["climb"] < SUSPECT_CLIMB)
+    learns = ~is_learned & (rows["climb"] < SUSPECT_CLIMB) & (rows["calm_count"] == 0)
     gain = _gain(rows, trials, policy)
     _climb(rows, trials.windows, np.where(has_verdict, gain, 0.0), is_learned)
     _add(rows, trials, learns | is_learned)
     risen = np.minimum((1 + rows["evidence"].astype(np.float64)) * np.exp(gain), EVIDENCE_MAX)
     risen = np.where(has_verdict, risen, 0.0)
-    is_alarm = risen >= np.exp(policy.log_gamma)
-    alarms = _alarms(rows, trials, risen, is_alarm, is_learned)
-    rows["evidence"] = np.where(is_alarm, 0.0, risen)
-    rows["climb"][is_alarm] = 0
+    is_sure = risen >= np.exp(policy.log_gamma)
+    fired = _fired(rows, trials, risen, is_sure & (rows["calm_count"] == 0), is_learned)
+    ended = _follow_open(rows, trials, is_sure, policy)
+    rows["evidence"] = np.where(is_sure, 0.0, risen)
+    rows["climb"][is_sure] = 0
     _close_blocks(rows, learns)
-    return alarms
+    return Turns(fired, ended)
 
 
 def shares_learned(rows: Rows) -> tuple[Floats, Floats, Floats]:
@@ -200,7 +207,7 @@ def _gain(rows: Rows, trials: Trials, policy: RatePolicy) -> Floats:
 
 def _climb(rows: Rows, windows: Observations, gain: Floats, is_learned: Bools) -> None:
     """Follow the CUSUM of the gains: where it leaves 0 is the likeliest start of a rise."""
-    starts = rows["climb"] <= 0
+    starts = (rows["climb"] <= 0) & (rows["calm_count"] == 0)
     rows["first_seen_ms"] = np.where(starts, windows.start_ms, rows["first_seen_ms"])
     for name in ("bad_since", "trials_since"):
         rows[name][starts & is_learned] = 0
@@ -226,20 +233,41 @@ def _close_blocks(rows: Rows, learns: Bools) -> None:
     rows["trials_since"][closes] = 0
 
 
-def _alarms(
+def _follow_open(rows: Rows, trials: Trials, is_sure: Bools, policy: RatePolicy) -> Alarms:
+    """Count the calm windows of open alarms; return those that are over."""
+    is_open = rows["calm_count"] > 0
+    is_calm = is_open & ~is_sure & (rows["climb"] <= 0)
+    calm = np.where(is_calm, rows["calm_count"] + 1, (is_open | is_sure) * 1)
+    is_over = calm > policy.clear_windows
+    rows["calm_count"] = np.where(is_over, 0, calm)
+    if not is_over.any():
+        return no_alarms()
+    over = gather(rows, is_over)
+    windows = trials.windows.take(is_over)
+    began = over["first_seen_ms"]
+    return _shares_of(over, windows, trials.detector, first_seen_ms=began, severity="info")
+
+
+def _fired(
     rows: Rows, trials: Trials, evidence: Floats, is_alarm: Bools, is_learned: Bools
 ) -> Alarms:
     if not is_alarm.any():
         return no_alarms()
-    rows = gather(rows, is_alarm)
-    severity = np.where(is_learned[is_alarm], trials.severity.value, Severity.WATCH.value)
-    return alarms_of(
+    of_alarm = gather(rows, is_alarm)
+    return _shares_of(
+        of_alarm,
         trials.windows.take(is_alarm),
         trials.detector,
-        severity,
-        direction="up",
-        first_seen_ms=rows["first_seen_ms"],
+        severity=np.where(is_learned[is_alarm], trials.severity.value, Severity.WATCH.value),
+        first_seen_ms=of_alarm["first_seen_ms"],
         log10_e=np.log10(evidence[is_alarm]),
-        before=shares_learned(rows)[0],
-        after=rows["bad_since"].astype(np.float64) / np.maximum(rows["trials_since"], 1),
+    )
+
+
+def _shares_of(rows: Rows, windows: Observations, detector: str, **columns: Any) -> Alarms:
+    severity = columns.pop("severity")
+    after = rows["bad_since"].astype(np.float64) / np.maximum(rows["trials_since"], 1)
+    before = shares_learned(rows)[0]
+    return alarms_of(
+        windows, detector, severity, direction="up", before=before, after=after, **columns
     )

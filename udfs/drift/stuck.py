@@ -16,7 +16,8 @@ whose resolution changed (`saturation.py`): its repeats are no longer those lear
 
 import numpy as np
 
-from udfs.drift.alarms import Alarms, alarms_of, highest_severity
+from udfs.drift.alarms import Turns, alarms_of, highest_severity
+from udfs.drift.findings import Severity
 from udfs.drift.observations import Observations
 from udfs.drift.profiles import (
     HAS_ANCHOR,
@@ -85,7 +86,7 @@ def repeat_share(rows: Rows) -> Floats:
 
 def on_run(
     rows: Rows, seen: Observations, is_repeat: Bools, standing: Standing, policy: QualityPolicy
-) -> Alarms:
+) -> Turns:
     """Follow the runs by one window, and tell of those that are too long, once each.
 
     Args:
@@ -96,8 +97,17 @@ def on_run(
         policy: the budget.
 
     Returns:
-        Alarms `stuck`; before is the longest run learned, after is this one, in windows.
+        Alarms `stuck`, one a run; before is the longest run learned, after is this one, in windows.
     """
+    is_over = has_flag(rows, IS_STUCK) & ~is_repeat
+    ended = alarms_of(
+        seen.take(is_over),
+        "stuck",
+        Severity.INFO.value,
+        first_seen_ms=rows["run_start_ms"][is_over],
+        before=rows["longest_run"][is_over],
+        after=rows["run_count"][is_over],
+    )
     rows["run_count"] = np.where(is_repeat, rows["run_count"] + 1, 0)
     rows["anchor"] = np.where(is_repeat, rows["anchor"], seen.value)
     rows["run_start_ms"] = np.where(is_repeat, rows["run_start_ms"], seen.start_ms)
@@ -106,10 +116,11 @@ def on_run(
     probability = repeat_probability(rows)
     needed = np.maximum(run_needed(probability, policy.log_gamma), 2.0 * rows["longest_run"])
     varies = (repeat_share(rows) <= CONSTANT_SHARE) & ~has_flag(rows, HAS_NEW_RESOLUTION)
-    is_stuck = is_repeat & can_be & varies & (rows["run_count"] >= needed)
+    is_long = can_be & varies & (rows["run_count"] >= needed)
+    is_stuck = is_repeat & (has_flag(rows, IS_STUCK) | is_long)
     is_alarm = is_stuck & ~has_flag(rows, IS_STUCK)
     put_flag(rows, IS_STUCK, is_stuck)
-    return alarms_of(
+    fired = alarms_of(
         seen.take(is_alarm),
         "stuck",
         highest_severity(standing.is_learned[is_alarm]),
@@ -118,6 +129,7 @@ def on_run(
         before=rows["longest_run"][is_alarm],
         after=rows["run_count"][is_alarm],
     )
+    return Turns(fired, ended)
 
 
 def learn_runs(rows: Rows, is_repeat: Bools, learns: Bools) -> None:

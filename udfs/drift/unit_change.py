@@ -26,7 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.drift.alarms import Alarms, Words, alarms_of, highest_severity, no_alarms
+from udfs.drift.alarms import Alarms, Turns, Words, alarms_of, highest_severity, no_alarms
+from udfs.drift.findings import Severity
 from udfs.drift.observations import Observations
 from udfs.drift.profiles import (
     HAS_NEW_UNIT,
@@ -96,7 +97,7 @@ UNEXPLAINED = 255
 """Candidate of a jump that no map explains, as long as it lasts."""
 
 
-def on_units(rows: Rows, seen: Observations, value: Floats, standing: Standing) -> Alarms:
+def on_units(rows: Rows, seen: Observations, value: Floats, standing: Standing) -> Turns:
     """Look for values in other units; called before the anchors move to this window.
 
     Args:
@@ -112,17 +113,30 @@ def on_units(rows: Rows, seen: Observations, value: Floats, standing: Standing) 
     width = np.maximum(sigma_of(rows), TOLERANCE / 2 * np.abs(rows["mean"]))
     has_jumped = standing.has_verdict & (np.abs(value - rows["mean"]) > JUMP_SIGMA * width)
     has_jumped |= standing.has_verdict & (width == 0) & (value != rows["mean"])
+    ended = _ended(rows, seen, has_flag(rows, HAS_NEW_UNIT) & ~has_jumped)
     _end_candidates(rows, ~has_jumped)
     places = np.flatnonzero(has_jumped)
     if len(places) == 0:
-        return no_alarms()
+        return Turns(ended=ended)
     jumped, windows = gather(rows, places), seen.take(places)
     _follow(jumped, windows, value[places])
     is_alarm = _is_confirmed(jumped) & ~has_flag(jumped, HAS_NEW_UNIT)
     put_flag(jumped, HAS_NEW_UNIT, has_flag(jumped, HAS_NEW_UNIT) | is_alarm)
     scatter(rows, places, jumped)
-    return _alarms(
-        gather(jumped, is_alarm), windows.take(is_alarm), standing.is_learned[places][is_alarm]
+    is_learned = standing.is_learned[places][is_alarm]
+    fired = _alarms(gather(jumped, is_alarm), windows.take(is_alarm), is_learned)
+    return Turns(fired, ended)
+
+
+def _ended(rows: Rows, seen: Observations, is_over: Bools) -> Alarms:
+    over = gather(rows, is_over)
+    return alarms_of(
+        seen.take(is_over),
+        "unit_change",
+        Severity.INFO.value,
+        first_seen_ms=over["candidate_start_ms"],
+        before=over["mean"],
+        after=seen.value[is_over],
     )
 
 
@@ -173,7 +187,9 @@ def _follow(rows: Rows, windows: Observations, value: Floats) -> None:
     found = np.where((found == 0) | is_luck, UNEXPLAINED, found)
     is_same = (found == rows["candidate"]) & (found != UNEXPLAINED)
     _add_shift(rows, value, np.where(found == UNEXPLAINED, 0, found - 1), is_same)
-    started = np.where(is_same, rows["candidate_start_ms"], windows.start_ms)
+    # Once told, 1000 and 1024 may take turns as the nearest.
+    has_begun = is_same | has_flag(rows, HAS_NEW_UNIT)
+    started = np.where(has_begun, rows["candidate_start_ms"], windows.start_ms)
     rows["candidate_start_ms"] = started
     rows["candidate_count"] = np.where(is_same, np.minimum(rows["candidate_count"], 254) + 1, 1)
     rows["candidate"] = found
