@@ -143,6 +143,17 @@ def pinned_insert(tables: StreamTableEnvironment, sql: str, uid: str) -> Stateme
     return statements
 
 
+def attach_insert(tables: StreamTableEnvironment, sql: str, uid: str) -> None:
+    """Add an insert to a job that has several, each with fixed uids; see `submit_attached`."""
+    pinned_insert(tables, sql, uid).attach_as_datastream()
+
+
+def submit_attached(tables: StreamTableEnvironment, job_name: str) -> str:
+    """Submit a job whose inserts are attached and return its id."""
+    environment = tables._get_j_env()  # noqa: SLF001 - PyFlink hides the Java object there
+    return str(environment.executeAsync(job_name).getJobID().toString())
+
+
 def package_zip() -> Path:
     """Write our four packages as one zip, the form in which Flink ships Python code."""
     root = Path(__file__).resolve().parent.parent

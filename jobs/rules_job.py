@@ -12,23 +12,20 @@ that cannot be decoded are told by who reads them too: windows by the loader, co
 
 from dataclasses import dataclass
 
-from pyflink.common import Types
-from pyflink.datastream import DataStream
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.environment import hold_blocks, pinned_insert, table_environment
 from jobs.offline_settings import offline_policy
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import Settings
-from jobs.telemetry_source import containers, create_raw_source
 from jobs.topic_admin import topic_partition_counts
+from jobs.window_streams import lag_after_ms, window_streams
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
 from udfs.decode_function import BlockUse
 from udfs.rules_operator import ApplyRules
 from udfs.rules_shard import RulesPolicy
-from udfs.split_operator import SpreadContainer, element_type, is_for_shards, split_container
 
 JOB_NAME = "fleetpulse-rules"
 
@@ -69,17 +66,10 @@ def _topics(settings: Settings) -> RulesTopics:
 
 def build(tables: StreamTableEnvironment, settings: Settings, topics: RulesTopics) -> StatementSet:
     """Build the job without submitting it."""
-    windows = _blocks(tables, settings, Topic.WINDOWS, BlockUse.WINDOWS)
-    control = _blocks(tables, settings, Topic.CONTROL, BlockUse.CONTROLS)
-    deltas = windows.flat_map(split_container, output_type=element_type()).uid("split-windows")
-    spread = SpreadContainer(settings.flink.shard_count)
-    controls = control.flat_map(spread, output_type=element_type()).uid("split-controls")
+    streams = window_streams(tables, settings, JOB_NAME, BlockUse.WINDOWS)
     apply = ApplyRules(_policy(settings, topics), topics.alerts, topics.alerts_schema_id)
     rows = (
-        controls.filter(is_for_shards)
-        .union(deltas)
-        .key_by(lambda element: element[0], key_type=Types.INT())
-        .process(apply, output_type=result_type())
+        streams.sections.process(apply, output_type=result_type())
         .uid("apply-rules")
         .name("apply rules")
     )
@@ -87,23 +77,13 @@ def build(tables: StreamTableEnvironment, settings: Settings, topics: RulesTopic
     # The connector lets rows name their topic only where there are several; no row names this one.
     unused = topic_name(Topic.DEAD_LETTERS, settings.kafka.topic_prefix)
     create_result_topics(tables, settings.kafka.bootstrap_servers, [topics.alerts, unused])
-    hold_blocks([windows, control], settings.flink.block_max_age_ms)
+    hold_blocks(streams.raw, settings.flink.block_max_age_ms)
     return pinned_insert(tables, insert_sql("results"), "write-results")
 
 
 def _policy(settings: Settings, topics: RulesTopics) -> RulesPolicy:
-    routes = offline_policy(settings.offline)
-    # Windows are seen when a checkpoint has committed them: so far behind is no backlog.
-    lag_after_ms = routes.lag_after_ms + settings.flink.checkpoint_interval_ms
     return RulesPolicy(
-        routes=routes,
+        routes=offline_policy(settings.offline),
         partition_count=topics.windows_partition_count,
-        lag_after_ms=lag_after_ms if settings.kafka.clock == "log" else None,
+        lag_after_ms=lag_after_ms(settings),
     )
-
-
-def _blocks(
-    tables: StreamTableEnvironment, settings: Settings, topic: Topic, use: BlockUse
-) -> DataStream:
-    source = create_raw_source(tables, settings, topic, JOB_NAME)
-    return containers(tables, settings, source, use)

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableGroup
 
+from jobs.settings_groups import DriftSettings, Group
 from jobs.settings_refusals import ENVIRONMENT_PREFIX, refusal_of
 from schemas.errors import SettingsError
 
@@ -28,12 +29,6 @@ EXAMPLE_VARIABLE = "FLEETPULSE_KAFKA__PARTITION_COUNT"
 Port = Annotated[int, Field(ge=1, le=65535)]
 EmergencyScope = Literal["tenant", "deployment_group", "site"]
 KeptDays = Annotated[int, Field(ge=0, le=36_500)]
-
-
-class Group(BaseModel):
-    """One group of settings; an unknown name is an error, not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class KafkaSettings(Group):
@@ -197,6 +192,7 @@ class Settings(BaseSettings):
     loader: LoaderSettings = LoaderSettings()
     offline: OfflineSettings = OfflineSettings()
     windows: WindowSettings = WindowSettings()
+    drift: DriftSettings = DriftSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     fleet: FleetSettings = FleetSettings()
     stack: StackSettings = StackSettings()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jobs import aggregate_job, offline_job, rules_job
+from jobs import aggregate_job, drift_job, offline_job, rules_job
 from jobs.flink_cluster import live_jobs
 from jobs.resume_points import Submission, note_submission, resume_point
 from jobs.settings import Settings
@@ -12,6 +12,7 @@ SUBMIT: dict[str, Callable[[Settings, str | None], str]] = {
     aggregate_job.JOB_NAME: aggregate_job.submit,
     offline_job.JOB_NAME: offline_job.submit,
     rules_job.JOB_NAME: rules_job.submit,
+    drift_job.JOB_NAME: drift_job.submit,
 }
 
 
@@ -26,7 +27,8 @@ def submit_jobs(settings: Settings) -> list[str]:
     check_topics(settings.kafka)
     check_transaction_timeout(settings)
     # A second copy of a running job would write with the same transactional ids.
-    missing = [name for name in SUBMIT if name not in live_jobs(settings)]
+    live = live_jobs(settings) | (set() if settings.drift.is_on else {drift_job.JOB_NAME})
+    missing = [name for name in SUBMIT if name not in live]
     return [_submit(settings, name) for name in missing]
 
 

@@ -14,6 +14,7 @@ def create_result_topics(
     bootstrap_servers: str,
     topics: Sequence[str],
     *,
+    name: str = TABLE_NAME,
     transactional_id_prefix: str | None = None,
     transaction_timeout_ms: int | None = None,
 ) -> None:
@@ -22,7 +23,8 @@ def create_result_topics(
     Args:
         tables: environment of the job.
         bootstrap_servers: of Kafka.
-        topics: names on the broker that rows may name.
+        topics: names on the broker that rows may name; at least two.
+        name: of the table.
         transactional_id_prefix: unique per job and sink: rows appear with the checkpoint, once.
         None:
             rows appear at once and may be repeated after a failure (at-least-once).
@@ -36,7 +38,7 @@ def create_result_topics(
             'properties.transaction.timeout.ms' = '{transaction_timeout_ms}'"""
     )
     tables.execute_sql(f"""
-        create table {TABLE_NAME} (
+        create table {name} (
             k bytes,
             v bytes,
             topic string not null metadata,
@@ -57,11 +59,17 @@ def create_result_topics(
         )""")
 
 
-def insert_sql(source: str) -> str:
+def insert_sql(source: str, *, name: str = TABLE_NAME, topic: str | None = None) -> str:
     """Return the statement that sends the rows of a view (`jobs.result_rows`) to the topics.
 
     Without a timestamp a message gets the time at which it is sent.
+
+    Args:
+        source: the view.
+        name: of the table.
+        topic: the only one whose rows are sent; None: all.
     """
+    chosen = "" if topic is None else f" where topic = '{topic}'"
     return f"""
-        insert into {TABLE_NAME}
-        select k, v, topic, headers, to_timestamp_ltz(timestamp_ms, 3) from {source}"""  # noqa: S608 - our own names
+        insert into {name}
+        select k, v, topic, headers, to_timestamp_ltz(timestamp_ms, 3) from {source}{chosen}"""  # noqa: S608 - our own names

@@ -24,6 +24,7 @@ from schemas.errors import Unavailable
 from schemas.registry import SchemaRegistry
 from udfs.control_blocks import control_sections
 from udfs.device_blocks import device_sections
+from udfs.drift.window_rows import DRIFT_ROWS
 from udfs.shards import Section, pack_sections
 from udfs.telemetry_blocks import (
     RawBlock,
@@ -49,6 +50,7 @@ class BlockUse(StrEnum):
     DEVICES = "devices"
     CONTROLS = "controls"
     WINDOWS = "windows"
+    DRIFT_WINDOWS = "drift_windows"
 
 
 class DecodeBlock(ScalarFunction):
@@ -101,6 +103,8 @@ class DecodeBlock(ScalarFunction):
             return control_sections(raw, self.schema_of_id)
         if self.use is BlockUse.WINDOWS:
             return window_sections(raw, self.schema_of_id, self.shard_count)
+        if self.use is BlockUse.DRIFT_WINDOWS:
+            return window_sections(raw, self.schema_of_id, self.shard_count, DRIFT_ROWS)
         decoded = decode_telemetry(raw, self.topic_prefix, self.schema_of_id)
         if self.use is BlockUse.CONTACTS:
             return contact_sections(raw, decoded, self.shard_count, self.topic_prefix)

@@ -6,14 +6,16 @@ A program of its own: PyFlink reads where the connectors are before it is import
 import json
 from typing import Any
 
-from jobs import aggregate_job, offline_job, rules_job
+from jobs import aggregate_job, drift_job, offline_job, rules_job
 from jobs.environment import BUNDLE_TIME, table_environment
 from jobs.settings import load_settings
 from schemas.topics import Topic
 from udfs.block_results import AggregateTopics
+from udfs.drift_operator import DriftTopics
 
 AGGREGATE_TOPICS = AggregateTopics("aggregate", "windows", 1, "accounts", 2, "dead-letters")
 EVENT_TOPICS = {Topic.ALERTS: ("alerts", 3), Topic.DEVICE_STATUS: ("device-status", 4)}
+DRIFT_TOPICS = DriftTopics("drift", 5, "alerts", 3, windows_partition_count=2)
 RULES_TOPICS = rules_job.RulesTopics("alerts", 3, windows_partition_count=2)
 
 
@@ -21,7 +23,9 @@ def operators(job: Any, topics: Any) -> list[tuple[str | None, str, str | None]]
     """Return uid (or None), name and, of Python operators, the bundle time of each operator."""
     settings = load_settings()
     tables = table_environment(settings, job.JOB_NAME)
-    job.build(tables, settings, topics).attach_as_datastream()
+    statements = job.build(tables, settings, topics)
+    if statements is not None:  # a job with several sinks has attached them itself
+        statements.attach_as_datastream()
     nodes = tables._get_j_env().getStreamGraph(False).getStreamNodes().toArray()  # noqa: FBT003 - Java
     return [
         (node.getTransformationUID(), node.getOperatorName(), bundle_time(node)) for node in nodes
@@ -44,5 +48,6 @@ if __name__ == "__main__":
         aggregate_job.JOB_NAME: operators(aggregate_job, AGGREGATE_TOPICS),
         offline_job.JOB_NAME: operators(offline_job, EVENT_TOPICS),
         rules_job.JOB_NAME: operators(rules_job, RULES_TOPICS),
+        drift_job.JOB_NAME: operators(drift_job, DRIFT_TOPICS),
     }
     print(json.dumps(found))

@@ -33,6 +33,17 @@ PINNED = {
         "write-results-sink",
         "Sink Committer: write-results-sink",
     },
+    "fleetpulse-drift": {
+        "read-drift_windows",
+        "read-controls",
+        "split-windows",
+        "split-controls",
+        "find-drift",
+        "write-findings-sink",
+        "Sink Committer: write-findings-sink",
+        "write-alerts-sink",
+        "Sink Committer: write-alerts-sink",
+    },
     "fleetpulse-offline": {
         "read-contacts",
         "read-devices",
@@ -90,6 +101,7 @@ def test_no_uid_is_there_twice(operators):
 
 def test_messages_wait_where_they_are_decoded_and_at_no_other_step(operators):
     steps = {"fleetpulse-aggregate": 1, "fleetpulse-offline": 3, "fleetpulse-rules": 2}
+    steps["fleetpulse-drift"] = 2
     for job, decode_steps in steps.items():
         times = [time for *_, time in operators[job] if time is not None]
         waiting = [name for _, name, time in operators[job] if time == str(BLOCK_MAX_AGE_MS)]

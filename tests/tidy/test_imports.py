@@ -47,6 +47,7 @@ OWNERS = {
     "schemas/lockstep_strings.py "
     "sinks/table_rows.py sinks/rollup_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",
     "pydantic": "schemas/control.py jobs/settings.py jobs/settings_file.py "
+    "jobs/settings_groups.py "
     "jobs/settings_refusals.py",
     "pydantic_settings": "jobs/settings.py jobs/demo_settings.py",
     "requests": "jobs/jar_fetch.py",

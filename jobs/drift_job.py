@@ -1,0 +1,98 @@
+"""What has become strange: windows in, findings and alerts out.
+
+    windows -> decode block -> split by shard ─┐
+                                               ├─> complete windows, detectors ─┬─> drift
+    control -> decode block -> to each shard  ─┘   per shard (keyed state)      └─> alerts
+
+A job of its own: what goes wrong here must not keep anybody from hearing of a silent device. For
+the same reason it has two sinks. Findings leave exactly once, in a transaction; alerts at once and
+at least once, with ids that are a function of the log: an open transaction of this job would hold
+back all alerts from those who read what is committed.
+"""
+
+from pyflink.table import StreamTableEnvironment
+
+from jobs.environment import attach_insert, hold_blocks, submit_attached, table_environment
+from jobs.offline_settings import offline_policy
+from jobs.result_rows import result_schema, result_type
+from jobs.settings import Settings
+from jobs.topic_admin import topic_partition_counts
+from jobs.window_streams import lag_after_ms, window_streams
+from schemas.registry import SchemaRegistry
+from schemas.topics import Topic, topic_name
+from sinks.result_topics_table import create_result_topics, insert_sql
+from udfs.decode_function import BlockUse
+from udfs.drift.complete_policy import CompletePolicy
+from udfs.drift.drift_shard import DriftPolicy
+from udfs.drift_operator import DriftTopics, FindDrift
+
+JOB_NAME = "fleetpulse-drift"
+FINDINGS, ALERTS = "finding_topics", "alert_topics"
+SECOND_MS = 1000
+
+
+def submit(settings: Settings, restore_path: str | None = None) -> str:
+    """Build the job, submit it to the cluster and return its id."""
+    tables = table_environment(settings, JOB_NAME, restore_path)
+    build(tables, settings, _topics(settings))
+    return submit_attached(tables, JOB_NAME)
+
+
+def _topics(settings: Settings) -> DriftTopics:
+    prefix = settings.kafka.topic_prefix
+    registry = SchemaRegistry(settings.registry.url, timeout_s=settings.registry.timeout_s)
+    windows = topic_name(Topic.WINDOWS, prefix)
+    return DriftTopics(
+        drift=topic_name(Topic.DRIFT, prefix),
+        drift_schema_id=registry.register(Topic.DRIFT, prefix),
+        alerts=topic_name(Topic.ALERTS, prefix),
+        alerts_schema_id=registry.register(Topic.ALERTS, prefix),
+        windows_partition_count=topic_partition_counts(settings.kafka)[windows],
+    )
+
+
+def build(tables: StreamTableEnvironment, settings: Settings, topics: DriftTopics) -> None:
+    """Attach the job to its environment without submitting it."""
+    streams = window_streams(tables, settings, JOB_NAME, BlockUse.DRIFT_WINDOWS)
+    rows = (
+        streams.sections.process(
+            FindDrift(drift_policy(settings, topics.windows_partition_count), topics),
+            output_type=result_type(),
+        )
+        .uid("find-drift")
+        .name("find drift")
+    )
+    tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
+    _create_sinks(tables, settings, topics)
+    hold_blocks(streams.raw, settings.flink.block_max_age_ms)
+    findings = insert_sql("results", name=FINDINGS, topic=topics.drift)
+    attach_insert(tables, findings, "write-findings")
+    attach_insert(tables, insert_sql("results", name=ALERTS, topic=topics.alerts), "write-alerts")
+
+
+def _create_sinks(tables: StreamTableEnvironment, settings: Settings, topics: DriftTopics) -> None:
+    prefix, servers = settings.kafka.topic_prefix, settings.kafka.bootstrap_servers
+    # The connector lets rows name their topic only where there are several; no row names this one.
+    unused = topic_name(Topic.DEAD_LETTERS, prefix)
+    create_result_topics(
+        tables,
+        servers,
+        [topics.drift, unused],
+        name=FINDINGS,
+        transactional_id_prefix=f"{prefix}{JOB_NAME}",
+        transaction_timeout_ms=settings.flink.transaction_timeout_ms,
+    )
+    create_result_topics(tables, servers, [topics.alerts, unused], name=ALERTS)
+
+
+def drift_policy(settings: Settings, windows_partition_count: int) -> DriftPolicy:
+    """Return the policy of the job from the settings."""
+    return DriftPolicy(
+        windows=CompletePolicy(
+            complete_after_ms=settings.drift.complete_after_s * SECOND_MS,
+            step_ms=settings.drift.step_s * SECOND_MS,
+        ),
+        routes=offline_policy(settings.offline),
+        partition_count=windows_partition_count,
+        lag_after_ms=lag_after_ms(settings),
+    )
