@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,15 +20,14 @@ from schemas.control import control_fields, parse_control
 from schemas.control_records import CONTROL_SCHEMA
 from schemas.records import encode_record, schema_of
 from schemas.topics import Topic
-from udfs.alerts import AlertRecord
 from udfs.clock_marks import Mark
 from udfs.frame_bytes import pack_frames
 from udfs.histogram import bin_index
-from udfs.rules_shard import RulesPolicy, RulesShard, rules_steps
-from udfs.shard_journal import JournaledShard, entry_of
+from udfs.rules_shard import RulesPolicy, rules_steps
+from udfs.shard_journal import JournaledShard, ShardSteps, entry_of
 from udfs.shards import device_hashes, shard_of
 from udfs.telemetry_blocks import RawBlock
-from udfs.window_blocks import window_sections
+from udfs.window_blocks import RULE_ROWS, RowShape, window_sections
 from udfs.window_messages import window_messages
 from udfs.windows import MEASURE_NAMES, SUM_SCALE
 
@@ -41,23 +41,62 @@ BREACH_RATIO = 0.001
 
 @dataclass
 class Engine:
-    """All shards of the job in one process."""
+    """All shards of a job in one process.
+
+    Args:
+        shard_count: of the subjects.
+        steps: of the job.
+        shape: of its rows.
+        shards: as they stand.
+        row_count: taken so far; as blocks, CPU time and bytes written.
+    """
 
     shard_count: int
-    policy: RulesPolicy = field(default_factory=RulesPolicy)
-    shards: dict[int, JournaledShard[RulesShard, list[AlertRecord]]] = field(default_factory=dict)
+    steps: ShardSteps[Any, Any]
+    shape: RowShape = RULE_ROWS
+    shards: dict[int, JournaledShard[Any, Any]] = field(default_factory=dict)
+    row_count: int = 0
+    block_count: int = 0
+    cpu_s: float = 0.0
+    longest_s: float = 0.0
     written_bytes: int = 0
-    event_count: int = 0
 
-    def take(self, number: int, payload: bytes) -> None:
-        """Apply a section to a shard and keep it as the operator does."""
+    def take(self, number: int, payload: bytes) -> Any:
+        """Apply a section to a shard, keep it as the operator does, and return what leaves."""
         shard = self.shards.get(number)
         if shard is None:
-            shard = JournaledShard.restored(number, None, [], rules_steps(self.policy))
+            shard = JournaledShard.restored(number, None, [], self.steps)
             self.shards[number] = shard
         entry = entry_of(payload, 0)
-        self.event_count += len(shard.apply(entry))
+        left = shard.apply(entry)
         self.written_bytes += len(shard.whole()) if shard.is_whole_due else len(entry)
+        return left
+
+    def take_block(self, row_count: int, raw: RawBlock) -> list[Any]:
+        """Decode a block of `windows`, apply it to all shards, and return what leaves of each."""
+        begin_s = time.process_time()
+        schema = schema_of(Topic.WINDOWS)
+        sections = window_sections(raw, lambda _: schema, self.shard_count, self.shape)
+        left = [self.take(section.shard, section.payload) for section in sections]
+        spent_s = time.process_time() - begin_s
+        self.row_count += row_count
+        self.block_count += 1
+        self.cpu_s += spent_s
+        self.longest_s = max(self.longest_s, spent_s)
+        return left
+
+    def figures(self, series_count: int) -> dict[str, float]:
+        """Return what it cost."""
+        wholes = sum(len(self.steps.write(shard.shard)) for shard in self.shards.values())
+        return {
+            "rows": self.row_count,
+            "rows_per_cpu_s": round(self.row_count / self.cpu_s),
+            "cpu_ratio": round(self.cpu_s / (self.block_count * BLOCK_MS / 1000), 4),
+            "longest_block_cpu_s": round(self.longest_s, 3),
+            "state_bytes": wholes,
+            "state_bytes_a_series": round(wholes / series_count),
+            "written_bytes_a_block": round(self.written_bytes / self.block_count),
+        }
 
 
 def rules(count: int) -> bytes:
@@ -149,32 +188,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=45)
     parser.add_argument("--shards", type=int, default=16)
     asked = parser.parse_args()
-    engine, row_count, cpu_s = Engine(asked.shards), 0, 0.0
+    engine, event_count = Engine(asked.shards, rules_steps(RulesPolicy())), 0
     for number in range(asked.shards):
         engine.take(number, rules(asked.rules))
-    longest_s = 0.0
     for rows, raw in blocks(asked.devices, asked.metrics, asked.minutes, asked.shards):
-        begin_s = time.process_time()
-        sections = window_sections(raw, lambda _: schema_of(Topic.WINDOWS), asked.shards)
-        for section in sections:
-            engine.take(section.shard, section.payload)
-        spent_s = time.process_time() - begin_s
-        row_count, cpu_s, longest_s = row_count + rows, cpu_s + spent_s, max(longest_s, spent_s)
-    wholes = [len(shard.shard.to_bytes()) for shard in engine.shards.values()]
-    print(
-        json.dumps(
-            {
-                "rows": row_count,
-                "rows_per_cpu_s": round(row_count / cpu_s),
-                "cpu_ratio": round(cpu_s / (asked.minutes * 60), 4),
-                "longest_block_cpu_s": round(longest_s, 3),
-                "events": engine.event_count,
-                "state_bytes": sum(wholes),
-                "state_bytes_a_series": round(sum(wholes) / (asked.devices * asked.metrics)),
-                "written_bytes_a_block": round(engine.written_bytes / (asked.minutes * 12)),
-            }
-        )
-    )
+        event_count += sum(map(len, engine.take_block(rows, raw)))
+    print(json.dumps(engine.figures(asked.devices * asked.metrics) | {"events": event_count}))
 
 
 if __name__ == "__main__":

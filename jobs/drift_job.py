@@ -17,7 +17,7 @@ from jobs.offline_settings import offline_policy
 from jobs.result_rows import result_schema, result_type
 from jobs.settings import Settings
 from jobs.topic_admin import topic_partition_counts
-from jobs.window_streams import lag_after_ms, window_streams
+from jobs.windows_source import lag_after_ms, window_streams
 from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
