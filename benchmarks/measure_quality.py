@@ -162,8 +162,10 @@ def delay(rise: tuple[int, float, float], rng: Rng) -> dict[str, Any]:
         fired = step(LEARN + wait, binomial(after, n)).fired
         found[fired.stream] = np.where(found[fired.stream] == 0, wait, found[fired.stream])
     hit = found[found > 0]
-    mean, late = (hit.mean(), np.quantile(hit, 0.95)) if len(hit) else (np.nan, np.nan)
-    return {"found_of_200": len(hit), "mean": round(float(mean), 1), "p95": round(float(late), 1)}
+    if len(hit) == 0:
+        return {"found_of_200": 0, "mean": None, "p95": None}
+    late = float(np.quantile(hit, 0.95))
+    return {"found_of_200": len(hit), "mean": round(float(hit.mean()), 1), "p95": round(late, 1)}
 
 
 def speed(streams: int, rng: Rng) -> dict[str, int]:

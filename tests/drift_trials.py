@@ -30,6 +30,11 @@ def bursts(share: float, trials: int) -> Draw:
     return lambda rng, streams, _: (rng.random(streams) < share) * trials
 
 
+def daily(trials: int) -> Draw:
+    """Return a share of 2 %, and of 25 % for the first two hours of a day."""
+    return lambda rng, streams, at: rng.binomial(trials, 0.25 if at % 288 < 24 else 0.02, streams)
+
+
 def judged_trials(
     table: Any,
     drawn: tuple[Draw, int],

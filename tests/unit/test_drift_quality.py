@@ -82,6 +82,18 @@ def test_a_sensor_that_never_repeats_is_stuck_after_six_repeats_and_told_once():
     assert set(alarms.severity.tolist()) == {"minor"}
 
 
+def test_a_metric_that_repeats_half_of_the_time_is_stuck_after_27_repeats_at_least():
+    values = (np.random.default_rng(SEED).random((FAULT, 20)) < 0.5) * 1.0
+    values[-1] = 0.0
+    table = told(values)[1]
+    alarms = judged(update_quality, table, np.ones((60, 20)), PAGE, first=FAULT).fired
+    after = first_windows(alarms, "stuck")
+    print(f"seed {SEED}: {sorted(after)}")
+    assert len(after) == 20
+    assert after.min() >= 28  # the first window is no repeat
+    assert np.median(after) <= 35
+
+
 def test_a_gap_neither_lengthens_a_run_nor_ends_it():
     def with_gaps(values):
         values[:] = 20.1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.drift_trials import beta_binomial, binomial, bursts, judged_trials
+from tests.drift_trials import beta_binomial, binomial, bursts, daily, judged_trials
 from tests.drift_windows import WINDOW_MS, round_of, window_of
 from udfs.drift.rates import empty_rates, update_rates
 from udfs.drift.shares import RatePolicy, empty_shares, shares_learned
@@ -61,6 +61,7 @@ NULLS = {
     "overdispersed": (beta_binomial(0.05, 300, 0.1), 300),
     "rare_and_overdispersed": (beta_binomial(1e-3, 60, 0.3), 60),
     "a_burst_a_day": (bursts(1 / 288, 60), 60),
+    "two_hours_of_trouble_a_day": (daily(60), 60),
     "bursts_that_warm_up_may_not_have_seen": (bursts(1 / 2000, 300), 300),
 }
 
