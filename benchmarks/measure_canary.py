@@ -34,6 +34,7 @@ from udfs.drift.canary_metric import Verdict
 from udfs.drift.canary_policy import CanaryMetric, CanaryPolicy
 from udfs.drift.canary_state import empty_state, pack_canary
 
+PARTS = ("null", "many", "delay", "promote", "anchors", "cost")
 LOOKS = 3
 STATE_MAX_BYTES = 614  # 0.6 KB, DRIFT.md 4e
 FOUND = 0.9
@@ -69,9 +70,9 @@ def false_rollbacks(rollouts: int, seed: int) -> Iterator[Figure]:
         _, told = run_rollouts(fleet, policy, seed, LOOKS)
         share = share_told(told, Verdict.ROLLBACK, rollouts)
         yield _at_most(f"false ROLLBACK, {law}, {ARM} + {ARM} devices, {LOOKS} looks", share, 0.01)
-    fleet = CanaryFleet(rollouts=rollouts, treatment=10, control=90)
+    fleet = CanaryFleet(rollouts=rollouts // 4, treatment=10, control=90)
     _, told = run_rollouts(fleet, unpromoted(_few(), LOOKS), seed, LOOKS)
-    share = share_told(told, Verdict.ROLLBACK, rollouts)
+    share = share_told(told, Verdict.ROLLBACK, fleet.rollouts)
     yield _at_most("false ROLLBACK, normal, 10 + 90 devices", share, 0.01)
     fleet = CanaryFleet(rollouts=200, treatment=ARM, control=ARM)
     naive = naive_rollback_share(fleet, ONE_WAY, seed)
@@ -167,9 +168,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=20_261_123)
+    parser.add_argument("--part", action="append", choices=PARTS, help="all by default")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    parts: list[Callable[[], Iterator[Figure]]] = [
+    steps: list[Callable[[], Iterator[Figure]]] = [
         lambda: false_rollbacks(given.rollouts, given.seed),
         lambda: false_rollbacks_of_many_devices(given.rollouts, given.seed),
         lambda: delays(given.trials, given.seed),
@@ -177,10 +179,11 @@ def main() -> None:
         always_and_never,
         lambda: costs(given.devices, given.seed),
     ]
+    parts = dict(zip(PARTS, steps, strict=True))
     print(f"seed {given.seed}, {given.rollouts} rollouts, {given.trials} trials")
     told = {}
-    for part in parts:
-        for figure in part():
+    for name in given.part or parts:
+        for figure in parts[name]():
             mark = {True: "ok", False: "missed", None: ""}[figure.is_met]
             print(f"{figure.name:<66} {figure.goal:>16} {figure.measured:>20} {mark}", flush=True)
             told[figure.name] = {"goal": figure.goal, "measured": figure.measured}

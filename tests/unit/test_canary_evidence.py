@@ -131,6 +131,11 @@ def test_the_bound_is_where_the_evidence_reaches_one_over_alpha():
         assert log_e == pytest.approx(math.log(100), abs=1e-6)
 
 
+def test_hardly_any_information_bounds_nothing():
+    assert shift_margin(0.0, 0.01, TAU) == math.inf
+    assert shift_margin(1e-6, 1e-9, TAU) == math.inf
+
+
 def test_all_looks_together_spend_alpha_once():
     assert sum(spending_share(look) for look in range(100_000)) == pytest.approx(1, abs=1e-5)
 

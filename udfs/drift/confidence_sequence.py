@@ -38,6 +38,8 @@ _PARTS = ((0.8, 1.0), (0.2, 4.0))
 """Weights of the mixture, and the scale of each part in multiples of tau."""
 _SPREAD_SLOPES = (0.05, 0.1, 0.2, 0.4)
 _SERIES_FROM = 20.0
+_BRACKETS = 64
+_BRACKET_ROUNDS = 7
 _SRM_STRENGTH = 100.0
 """Of the prior on the share: as if 100 devices had been seen; finds 10 points of 400 devices."""
 
@@ -87,13 +89,14 @@ def shift_margin(information: float, alpha: float, tau: float) -> float:
     if information <= 0:
         return math.inf
     low, high = 0.0, 60.0 * (math.sqrt(information) + information)
-    at = np.array([information])
-    for _ in range(44):
-        middle = (low + high) / 2
-        if log_shift_evidence(np.array([middle]), at, tau)[0] < -math.log(alpha):
-            low = middle
-        else:
-            high = middle
+    at = np.full(_BRACKETS + 1, information)
+    for _ in range(_BRACKET_ROUNDS):
+        excess = np.linspace(low, high, _BRACKETS + 1)
+        reached = log_shift_evidence(excess, at, tau) >= -math.log(alpha)
+        if not reached[-1]:
+            return math.inf
+        first = int(np.argmax(reached))
+        low, high = float(excess[first - 1]), float(excess[first])
     return high / information
 
 
