@@ -80,8 +80,11 @@ def false_rollbacks(rollouts: int, seed: int) -> Iterator[Figure]:
 
 
 def false_rollbacks_of_many_devices(rollouts: int, seed: int) -> Iterator[Figure]:
-    """One look of a thousand devices a version: a long way to be wrong on."""
-    for law in LAWS:
+    """One look of a thousand devices a version: a long way to be wrong on.
+
+    Ranks of t3 and lognormal means are those of normal ones; ties are another matter.
+    """
+    for law in ("normal", "five levels"):
         found = list(judged_cohorts(1000, Effect(), law, seed, rollouts, BOTH_WAYS))
         share = verdict_share(found, Verdict.ROLLBACK)
         yield _at_most(f"false ROLLBACK, {law}, 1000 + 1000 devices", share, 0.01)
