@@ -127,7 +127,6 @@ def accept(
     metric: Annotated[list[str], typer.Option("--metric", help="Which one; may be repeated.")],
     device: DeviceOption = None,
     group: GroupOption = None,
-    site: SiteOption = None,
 ) -> None:
     """Take what a metric does now for normal: its drift is over, and a new baseline is learned.
 
@@ -135,7 +134,8 @@ def accept(
     """
     from jobs.control_request import typed_event
 
-    scope = _scope(tenant, device, group, site)
+    # Windows do not say of which site a device is.
+    scope = _scope(tenant, device, group, None)
     kind = {"type": "accept_new_normal", "scope": scope}
     _send(context, [typed_event(kind | {"metric": each}) for each in metric])
 

@@ -136,7 +136,19 @@ OVERDUE = Metric(
     MetricKind.COUNTER,
     "Firings that left the offline job more than 10 s after they were due",
 )
-ENGINE_METRICS = (INPUT_CLOCK, BLIND_PARTITIONS, WAITING, OVERDUE)
+# Stands still: no window becomes complete; does the aggregate job send marks, is the drift job up?
+DRIFT_CLOCK = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_drift_clock_seconds",
+    MetricKind.GAUGE,
+    "Clock of telemetry to which the slowest shard of drift has read the windows, UTC; -1 before",
+)
+# Rising fast: many devices send late or out of order; drift.complete_after_s gives them longer.
+DRIFT_LATE = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_drift_late_windows",
+    MetricKind.GAUGE,
+    "Windows of which rows came after they had been judged for drift; those rows do not count",
+)
+ENGINE_METRICS = (INPUT_CLOCK, BLIND_PARTITIONS, WAITING, OVERDUE, DRIFT_CLOCK, DRIFT_LATE)
 
 
 def operator_name(metric: Metric) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 
+from schemas.metrics import DRIFT_CLOCK, DRIFT_LATE, operator_name
 from udfs.drift.drift_shard import DriftPolicy, DriftShard, DriftStep, drift_steps
 from udfs.drift.finding_messages import finding_result
 from udfs.journal_operator import KeptShards
+from udfs.partition_clocks import UNKNOWN_MS
 from udfs.result_operator import alert_row, result_row
 
 
@@ -48,6 +50,21 @@ class FindDrift(KeyedProcessFunction):
         """Reach the state."""
         steps = drift_steps(self.policy)
         self.shards = KeptShards(runtime_context, "drift_v1", "drift_blocks_v1", steps)
+        metrics = runtime_context.get_metrics_group()
+        metrics.gauge(operator_name(DRIFT_CLOCK), self._clock_s)
+        metrics.gauge(operator_name(DRIFT_LATE), self._late_count)
+
+    def _kept(self) -> list[DriftShard]:
+        kept = {} if self.shards is None else self.shards.shards
+        return [journaled.shard for journaled in kept.values()]
+
+    def _clock_s(self) -> int:
+        count = self.policy.partition_count
+        clocks_ms = (shard.clocks.clock_ms(count) for shard in self._kept())
+        return min(clocks_ms, default=UNKNOWN_MS) // 1000
+
+    def _late_count(self) -> int:
+        return sum(shard.windows.late_count for shard in self._kept())
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002 - Flink's
         """Apply one section of a block, of windows or of controls."""
