@@ -11,6 +11,7 @@ from udfs.contacts import Contacts, homes_of
 from udfs.control_book import Booked, Plan, events_of, looks_at, plans_of
 from udfs.device_moves import DeviceMoves
 from udfs.partition_clocks import UNKNOWN_MS, Int64s, Rows, clocks_by_partition, low_clock_ms
+from udfs.quiet import UNKNOWN_QUIET
 from udfs.registry_changes import Atom, PendingChanges
 from udfs.rounds import rounds_of
 
@@ -64,8 +65,11 @@ class AtomStep(DeviceMoves):
     def _take_part(
         self, contacts: Contacts, coming: Contacts, reached_ms: Int64s, floor_ms: Int64s
     ) -> None:
-        homes = homes_of(self.devices, contacts, coming)
-        changes, change_ms, told_ms = self._changes_below(homes, reached_ms, floor_ms)
+        if len(self.pending.rows):
+            homes = homes_of(self.devices, contacts, coming)
+            changes, change_ms, told_ms = self._changes_below(homes, reached_ms, floor_ms)
+        else:
+            changes, change_ms, told_ms = self.pending.rows, *np.zeros((2, 0), dtype=np.int64)
         if not len(contacts.row) and not len(changes):
             return
         row = np.concatenate([contacts.row, changes["row"]])
@@ -85,6 +89,9 @@ class AtomStep(DeviceMoves):
         """Hear devices; who says that it is in another group has that group's rules to come."""
         before = self.devices.rows["claim"][contacts.row]
         self.take_contacts(contacts)
+        self.devices.quiet = self.devices.quiet.heard(contacts.seen_ms, self.policy)
+        if len(self.devices.ladders) > 1:
+            self.devices.quiet = UNKNOWN_QUIET
         if self.book.rules.spans:
             moved = self.devices.rows["claim"][contacts.row] != before
             rules = plans_of(self.book.rules.spans)
@@ -92,6 +99,7 @@ class AtomStep(DeviceMoves):
 
     def _take_changes(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
         """Apply what is no contact, at most one change a device."""
+        self.devices.quiet = UNKNOWN_QUIET
         for atom in np.unique(changes["atom"]).tolist():
             chosen = changes["atom"] == atom
             index = changes["row"][chosen].astype(np.int64)
@@ -122,8 +130,6 @@ class AtomStep(DeviceMoves):
             silent; and the instant at which it takes place.
         """
         pending = self.pending.rows
-        if not len(pending):
-            return pending, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         home = homes[pending["row"]]
         clock_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)
         taken = pending["append_time_ms"] < reached_ms[home]

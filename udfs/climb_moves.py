@@ -1,6 +1,6 @@
 """What silence does to devices while a step of a shard runs: they climb, and they may flap."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from udfs.device_columns import NOT_YET_MS, DeviceColumns, Stage, is_open
 from udfs.ladder import climb
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import UNKNOWN_MS, Int64s, Rows, graces_by_partition
+from udfs.quiet import NEVER_MS
 from udfs.rule_moves import EXTRA_SEQ_MAX, terms_of
 from udfs.transition_log import TransitionLog
 from udfs.transitions import Kind
@@ -106,11 +107,17 @@ class ClimbMoves:
 
     def climb_where_due(self, limit_ms: Int64s) -> None:
         """Move every device up the ladder below its partition's limit."""
+        is_quiet = int(limit_ms.max(initial=UNKNOWN_MS)) <= self.devices.quiet.climbs_ms
+        if is_quiet and not len(self.log.flaps.rows):
+            return
         rows = self.devices.rows
         limit = limit_ms[rows["partition"]]
         may_climb = (rows["stage"] != Stage.CRITICAL) & (rows["last_seen_ms"] != NOT_YET_MS)
         warning_after_ms, _ = self.devices.ladders.after_ms(rows["ladder"], self.policy)
-        may_climb &= rows["last_seen_ms"] + warning_after_ms < limit
+        may_climb_ms = np.where(may_climb, rows["last_seen_ms"] + warning_after_ms, NEVER_MS)
+        climbs_ms = int(may_climb_ms.min(initial=NEVER_MS))
+        self.devices.quiet = replace(self.devices.quiet, climbs_ms=climbs_ms)
+        may_climb = may_climb_ms < limit
         may_climb[self.log.flaps.ending_below(limit)] = True
         index = np.flatnonzero(may_climb)
         if len(index):

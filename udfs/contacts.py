@@ -169,5 +169,7 @@ def _texts(column: pl.Series) -> list[str]:
 
 
 def _longs(column: pl.Series, missing: int) -> Int64s:
-    longs = column.fill_null(missing) if column.null_count() > 0 else column
-    return longs.to_numpy()
+    if column.null_count() == 0:
+        return column.to_numpy()
+    # A plain list: an expression costs more than the few contacts of a block.
+    return np.array([missing if long is None else long for long in column.to_list()], np.int64)

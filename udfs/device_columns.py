@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from udfs.ladders import Ladders
 from udfs.partition_clocks import Bools, Int64s, Rows
+from udfs.quiet import UNKNOWN_QUIET, Quiet
 
 NO_SEQUENCE = -1
 NOT_YET_MS = -1
@@ -163,6 +164,7 @@ class DeviceColumns:
     intervals_ms: Int64s
     """Report interval by twin number; the last element answers for `NO_LABEL`."""
     ladders: Ladders
+    quiet: Quiet = UNKNOWN_QUIET
     _key_bytes: bytes | None = None
 
     @classmethod

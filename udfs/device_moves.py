@@ -1,6 +1,6 @@
 """What contacts, registry changes and silence do to devices, while a step of a shard runs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from udfs.partition_clocks import (
     homeless_blind_ms,
 )
 from udfs.plan_moves import are_mutes_over, excuse_away
+from udfs.quiet import NEVER_MS
 from udfs.registry_changes import change_devices, excuse_hidden
 from udfs.rule_moves import (
     EXTRA_SEQ_MAX,
@@ -231,10 +232,14 @@ class DeviceMoves(ClimbMoves):
 
     def tell_overdue(self, slowest: int) -> None:
         """Tell of devices that were registered a day ago and never came."""
+        if slowest <= self.devices.quiet.overdue_ms:
+            return
         rows = self.devices.rows
         rest = ~np.uint8(Flag.REGISTERED)
         index = np.flatnonzero((rows["flags"] & Flag.REGISTERED != 0) & (rows["flags"] & rest == 0))
         due_ms = rows["starts_ms"][index] + self.policy.commissioning_after_ms
+        overdue_ms = int(due_ms.min(initial=NEVER_MS))
+        self.devices.quiet = replace(self.devices.quiet, overdue_ms=overdue_ms)
         index, due_ms = index[due_ms < slowest], due_ms[due_ms < slowest]
         if len(index):
             rows["flags"][index] |= np.uint8(Flag.COMMISSIONING_TOLD)

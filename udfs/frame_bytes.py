@@ -6,8 +6,9 @@ stream. An operator that has no use for a frame passes its body on unread.
 
 import io
 import struct
+import threading
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -62,3 +63,22 @@ def split_bodies(packed: bytes) -> dict[str, memoryview]:
         bodies[name] = memoryview(packed)[at + 4 : at + 4 + body_size]
         at += 4 + body_size
     return bodies
+
+
+def blank_frame(schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Return a new frame without rows; the first of a thread is made, and then copied.
+
+    Of each thread alone: two threads that use one frame can stop each other for good, see
+    DECISIONS.md.
+
+    >>> blank_frame({"n": pl.Int64}).schema
+    Schema({'n': Int64})
+    """
+    blanks: dict[str, pl.DataFrame] = _of_thread.__dict__
+    name = ",".join(schema)
+    if name not in blanks:
+        blanks[name] = pl.DataFrame(schema=dict(schema))
+    return blanks[name].clone()
+
+
+_of_thread = threading.local()

@@ -1,5 +1,6 @@
 """Keeps large shards in Flink's keyed state: wholes, and the blocks since."""
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from pyflink.common import Types
@@ -54,6 +55,14 @@ class KeptShards(Generic[S, R]):
             self.blocks.clear()
         else:
             self.blocks.add(entry)
+        return left
+
+    def change(self, number: int, do: Callable[[S], R]) -> R:
+        """Do something else than a block to a shard, and keep the whole; return what leaves."""
+        kept = self._shard(number)
+        left = do(kept.shard)
+        self.wholes.update(kept.whole())
+        self.blocks.clear()
         return left
 
     def _shard(self, number: int) -> JournaledShard[S, R]:

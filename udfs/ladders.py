@@ -50,6 +50,9 @@ class Ladders:
 
     def after_ms(self, codes: Codes, policy: OfflinePolicy) -> tuple[Int64s, Int64s]:
         """Return after how much silence each row warns and turns critical, shape (n,) each."""
+        if len(self) == 1:
+            usual_ms = policy.warning_after_ms, policy.critical_after_ms
+            return np.full(len(codes), usual_ms[0]), np.full(len(codes), usual_ms[1])
         warning_ms, critical_ms = self._table_ms[codes].T
         return (
             np.where(warning_ms == UNSAID_MS, policy.warning_after_ms, warning_ms),

@@ -21,6 +21,7 @@ from schemas.control_records import no_controls
 from udfs.control_book import ControlBook
 from udfs.device_columns import DeviceColumns
 from udfs.flapping import Flaps
+from udfs.frame_bytes import blank_frame
 from udfs.known_logs import KnownLogs
 from udfs.liveness_step import ShardStep
 from udfs.offline_policy import FleetKind, OfflinePolicy
@@ -74,17 +75,17 @@ DEVICE_CHANGE_SCHEMA: dict[str, Any] = {
 
 def no_contacts() -> pl.DataFrame:
     """Return a frame without contacts."""
-    return pl.DataFrame(schema=CONTACT_SCHEMA)
+    return blank_frame(CONTACT_SCHEMA)
 
 
 def no_clocks() -> pl.DataFrame:
     """Return a frame without stretches."""
-    return pl.DataFrame(schema=STRETCH_SCHEMA)
+    return blank_frame(STRETCH_SCHEMA)
 
 
 def no_device_changes() -> pl.DataFrame:
     """Return a frame without records of the registry."""
-    return pl.DataFrame(schema=DEVICE_CHANGE_SCHEMA)
+    return blank_frame(DEVICE_CHANGE_SCHEMA)
 
 
 @dataclass(frozen=True)

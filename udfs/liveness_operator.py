@@ -5,14 +5,17 @@ from typing import Any
 
 from pyflink.common import Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
-from pyflink.datastream.state import ValueState, ValueStateDescriptor
 
-from udfs.frame_bytes import pack_frames, unpack_frames
-from udfs.liveness import LivenessBlock, LivenessShard, Step, on_block, on_end
+from udfs.frame_bytes import pack_frames
+from udfs.journal_operator import KeptShards
+from udfs.liveness import Step
+from udfs.liveness_journal import LivenessJournal, LivingShard
 from udfs.offline_policy import OfflinePolicy
 
 END_OF_INPUT_MS = 2**63 - 2
 """Only the last watermark passes it, which comes when every source has ended."""
+NO_WALL_CLOCK_MS = 0
+"""Blocks are kept with the wall clock at which they came; liveness has no use for one (L2)."""
 
 
 def transition_type() -> Any:
@@ -31,45 +34,30 @@ class WatchShards(KeyedProcessFunction):
     def __init__(self, policy: OfflinePolicy, *, has_end: bool = False) -> None:
         self.policy = policy
         self.has_end = has_end
-        self.liveness: ValueState | None = None
-        self.shards: dict[int, LivenessShard] = {}
+        self.journal: LivenessJournal | None = None
+        self.shards: KeptShards[LivingShard, Step] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Reach the state; its name carries the layout's version."""
-        descriptor = ValueStateDescriptor("liveness_v1", Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        self.liveness = runtime_context.get_state(descriptor)
-        # State is written after each block, but not read anew: ids are dear to unpack.
-        self.shards = {}
+        """Reach the state; its names carry the layout's version."""
+        self.journal = LivenessJournal(self.policy)
+        names = "liveness_v1", "liveness_blocks_v1"
+        self.shards = KeptShards(runtime_context, *names, self.journal.steps)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, bytes]]:
         """Apply one section of a block, of contacts and clocks, devices or controls."""
-        shard, payload = value[0], bytes(value[2])
-        block = LivenessBlock(**unpack_frames(payload))
-        yield self._result(shard, on_block(self._state(shard), block, self.policy))
+        assert self.shards is not None, "Flink calls open first"
+        assert self.journal is not None, "Flink calls open first"
+        shard, payload = value[0], self.journal.judged(bytes(value[2]))
+        yield _result(shard, self.shards.apply(shard, payload, NO_WALL_CLOCK_MS))
         if self.has_end:
             ctx.timer_service().register_event_time_timer(END_OF_INPUT_MS)
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[tuple[int, int, bytes]]:  # noqa: ARG002 - Flink's
         """Settle the end of a replayed log: nothing can come to its last instant any more."""
+        assert self.shards is not None, "Flink calls open first"
         shard = ctx.get_current_key()
-        yield self._result(shard, on_end(self._state(shard), self.policy))
+        yield _result(shard, self.shards.change(shard, lambda living: living.end(self.policy)))
 
-    def _result(self, shard: int, step: Step) -> tuple[int, int, bytes]:
-        self._store(shard, step.state)
-        return shard, step.clock_ms, pack_frames({"transitions": step.transitions})
 
-    def _state(self, shard: int) -> LivenessShard:
-        assert self.liveness is not None, "Flink calls open first"
-        if shard not in self.shards:
-            stored = self.liveness.value()
-            self.shards[shard] = (
-                LivenessShard.from_bytes(bytes(stored))
-                if stored is not None
-                else LivenessShard.empty(shard)
-            )
-        return self.shards[shard]
-
-    def _store(self, shard: int, state: LivenessShard) -> None:
-        assert self.liveness is not None, "Flink calls open first"
-        self.shards[shard] = state
-        self.liveness.update(state.to_bytes())
+def _result(shard: int, step: Step) -> tuple[int, int, bytes]:
+    return shard, step.clock_ms, pack_frames({"transitions": step.transitions})

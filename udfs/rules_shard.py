@@ -145,4 +145,4 @@ def rules_steps(policy: RulesPolicy) -> ShardSteps[RulesShard, list[AlertRecord]
     ) -> list[AlertRecord]:
         return on_rules_block(shard, RulesBlock(**frames), now_ms, policy)
 
-    return ShardSteps(RulesShard, RulesShard.from_bytes, RulesShard.to_bytes, apply)
+    return ShardSteps(lambda _: RulesShard(), RulesShard.from_bytes, RulesShard.to_bytes, apply)

@@ -32,13 +32,13 @@ class ShardSteps(Generic[S, R]):
     """What a job does with a shard.
 
     Args:
-        blank: makes a new one.
+        blank: makes a new one, by its number.
         read: reads what `write` wrote.
         write: all of it.
         apply: one block, of frames by name, at an instant of the wall clock; it changes the shard.
     """
 
-    blank: Callable[[], S]
+    blank: Callable[[int], S]
     read: Callable[[bytes], S]
     write: Callable[[S], bytes]
     apply: Callable[[S, Mapping[str, pl.DataFrame], int], R]
@@ -74,7 +74,7 @@ class JournaledShard(Generic[S, R]):
         cls, number: int, whole: bytes | None, entries: Sequence[bytes], steps: ShardSteps[S, R]
     ) -> "JournaledShard[S, R]":
         """Return a shard from what was kept; the events of its blocks were sent before."""
-        shard = steps.blank() if whole is None else steps.read(whole)
+        shard = steps.blank(number) if whole is None else steps.read(whole)
         kept = cls(number, steps, shard, 0 if whole is None else len(whole))
         for entry in entries:
             kept.apply(entry)

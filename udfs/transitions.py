@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from udfs.device_columns import DeviceColumns, Flag, Stage, has_flag
 from udfs.device_labels import LabelCodes, labels_of, left_labels
 from udfs.flapping import NONE_MS
+from udfs.frame_bytes import blank_frame
 from udfs.ladder import allowed_ms
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Int64s, Rows
@@ -114,12 +115,8 @@ TRANSITION_SCHEMA: dict[str, Any] = {
 
 
 def no_transitions() -> pl.DataFrame:
-    """Return a frame without transitions.
-
-    A new one each time: two threads that use one frame can stop each other for good, see
-    DECISIONS.md.
-    """
-    return pl.DataFrame(schema=TRANSITION_SCHEMA)
+    """Return a frame without transitions."""
+    return blank_frame(TRANSITION_SCHEMA)
 
 
 @dataclass(frozen=True)

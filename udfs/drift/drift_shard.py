@@ -157,7 +157,7 @@ def drift_steps(policy: DriftPolicy) -> ShardSteps[DriftShard, DriftStep]:
         return on_drift_block(shard, DriftBlock(**frames), now_ms, policy)
 
     write = partial(shard_to_bytes, policy=policy)
-    return ShardSteps(DriftShard, shard_from_bytes, write, apply)
+    return ShardSteps(lambda _: DriftShard(), shard_from_bytes, write, apply)
 
 
 def shard_to_bytes(shard: DriftShard, policy: DriftPolicy) -> bytes:
