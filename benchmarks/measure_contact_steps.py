@@ -1,6 +1,6 @@
 """Measures what a contact costs the offline job without Flink: a backlog, cut as Flink cuts it.
 
-    python -m benchmarks.measure_contact_steps --devices 100000 --minutes 2
+    POLARS_MAX_THREADS=1 python -m benchmarks.measure_contact_steps --devices 100000 --minutes 2
 
 Counted is the CPU time of this process, stage by stage, of contacts of devices that are known: the
 first minute, in which every device is new, is read before.
@@ -25,8 +25,10 @@ from schemas.records import schema_of
 from schemas.topics import Topic
 from udfs.fleet import FleetState, on_transitions
 from udfs.frame_bytes import pack_frames, unpack_frames
-from udfs.liveness import DEVICE_CHANGE_SCHEMA, LivenessBlock, LivenessShard, on_block
+from udfs.liveness import DEVICE_CHANGE_SCHEMA, LivenessBlock
+from udfs.liveness_journal import LivenessJournal
 from udfs.offline_policy import OfflinePolicy
+from udfs.shard_journal import JournaledShard, entry_of
 from udfs.shards import device_hashes, pack_sections, shard_of, split_sections
 from udfs.telemetry_blocks import RawBlock, contact_sections, decode_telemetry
 
@@ -50,7 +52,10 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Begin before any input."""
-        self.shards = [LivenessShard.empty(shard) for shard in range(self.shard_count)]
+        self.journal, count = LivenessJournal(POLICY), self.shard_count
+        steps = self.journal.steps
+        self.shards = [JournaledShard.restored(n, None, [], steps) for n in range(count)]
+        self.written_bytes = 0
         self.fleet = FleetState.empty(self.shard_count)
 
     def register(self, fleet: Fleet) -> None:
@@ -69,9 +74,9 @@ class Engine:
         )
         hashes = device_hashes(said["tenant_id"].to_list(), said["device_id"].to_list())
         shards = pl.Series(shard_of(hashes, self.shard_count))
-        for shard, state in enumerate(self.shards):
-            block = LivenessBlock(devices=said.filter(shards == shard))
-            self.shards[shard] = on_block(state, block, POLICY).state
+        for number, kept in enumerate(self.shards):
+            kept.shard.take(LivenessBlock(devices=said.filter(shards == number)), POLICY)
+            kept.whole()
 
     def read(self, raw: RawBlock) -> None:
         """Read one block as the operators do."""
@@ -81,17 +86,16 @@ class Engine:
             container = pack_sections(contact_sections(raw, decoded, self.shard_count, ""))
         # Stage by stage: to ask for the time costs half a millisecond where there are many threads.
         sections = list(split_sections(container))
-        with self._timed("unpack"):
-            blocks = [LivenessBlock(**unpack_frames(section.payload)) for section in sections]
         with self._timed("step"):
+            entries = [entry_of(self.journal.judged(section.payload), 0) for section in sections]
             steps = [
-                on_block(self.shards[section.shard], block, POLICY)
-                for section, block in zip(sections, blocks, strict=True)
+                self.shards[section.shard].apply(entry)
+                for section, entry in zip(sections, entries, strict=True)
             ]
-        with self._timed("state to bytes"):
-            for section, step in zip(sections, steps, strict=True):
-                self.shards[section.shard] = step.state
-                step.state.to_bytes()
+        with self._timed("wholes"):
+            for section, entry in zip(sections, entries, strict=True):
+                kept = self.shards[section.shard]
+                self.written_bytes += len(kept.whole() if kept.is_whole_due else entry)
         with self._timed("transitions"):
             packed = [pack_frames({"transitions": step.transitions}) for step in steps]
         with self._timed("fleet"):
@@ -149,11 +153,13 @@ def measure(
         offsets = [int(raw.offsets[raw.partitions == p].max()) + 1 for p in range(PARTITIONS)]
         if minute == 1:
             engine.cpu_s.clear()
+            engine.written_bytes = 0
         for begin in range(0, len(raw.keys), block_max_messages):
             engine.read(part_of(raw, begin, begin + block_max_messages))
         contacts += len(raw.keys) * (minute > 0)
     costs = {stage: round(1e6 * cpu_s / contacts, 2) for stage, cpu_s in engine.cpu_s.items()}
-    return costs | {"in all": round(sum(costs.values()), 2), "contacts": contacts}
+    written = {"state bytes written": round(engine.written_bytes / contacts, 1)}
+    return costs | {"in all": round(sum(costs.values()), 2), "contacts": contacts} | written
 
 
 def main() -> None:
