@@ -5,11 +5,11 @@ Each block is kept with the policy that it was judged by: other settings after a
 what comes then, and must not judge again what was told before.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
 import polars as pl
 
 from udfs.frame_bytes import frame_body, join_bodies, split_bodies
@@ -74,11 +74,11 @@ class LivenessJournal:
 
 
 def _policy_text(policy: OfflinePolicy) -> str:
-    return orjson.dumps(asdict(policy)).decode()
+    return json.dumps(asdict(policy))
 
 
 def _policy_of(text: str) -> OfflinePolicy:
-    said: dict[str, Any] = orjson.loads(text)
+    said: dict[str, Any] = json.loads(text)
     lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
     kinds = {"fleet_kinds": FleetKind(said["fleet_kinds"])}
     return OfflinePolicy(**said | lists | kinds)
