@@ -1,6 +1,6 @@
 """A shard of liveness at work: kept as a whole now and then, and every block since.
 
-A whole of 6,250 devices is 500 KB, what a block has for it a tenth of that. See `shard_journal`.
+A whole of 6,250 devices is 500 KB, what a block has for it an eighth of that. See `shard_journal`.
 Each block is kept with the policy that it was judged by: other settings after a restart count for
 what comes then, and must not judge again what was told before.
 """
