@@ -11,7 +11,7 @@ from udfs.contacts import Contacts, homes_of
 from udfs.control_book import Booked, Plan, events_of, looks_at, plans_of
 from udfs.device_moves import DeviceMoves
 from udfs.partition_clocks import UNKNOWN_MS, Int64s, Rows, clocks_by_partition, low_clock_ms
-from udfs.quiet import UNKNOWN_QUIET
+from udfs.quiet import Quiet
 from udfs.registry_changes import Atom, PendingChanges
 from udfs.rounds import rounds_of
 
@@ -89,9 +89,9 @@ class AtomStep(DeviceMoves):
         """Hear devices; who says that it is in another group has that group's rules to come."""
         before = self.devices.rows["claim"][contacts.row]
         self.take_contacts(contacts)
-        self.devices.quiet = self.devices.quiet.heard(contacts.seen_ms, self.policy)
+        self.devices.quiet = self.devices.quiet.heard(contacts.seen_ms)
         if len(self.devices.ladders) > 1:
-            self.devices.quiet = UNKNOWN_QUIET
+            self.devices.quiet = Quiet(self.policy)
         if self.book.rules.spans:
             moved = self.devices.rows["claim"][contacts.row] != before
             rules = plans_of(self.book.rules.spans)
@@ -99,7 +99,7 @@ class AtomStep(DeviceMoves):
 
     def _take_changes(self, changes: Rows, time_ms: Int64s, told_ms: Int64s) -> None:
         """Apply what is no contact, at most one change a device."""
-        self.devices.quiet = UNKNOWN_QUIET
+        self.devices.quiet = Quiet(self.policy)
         for atom in np.unique(changes["atom"]).tolist():
             chosen = changes["atom"] == atom
             index = changes["row"][chosen].astype(np.int64)

@@ -8,7 +8,7 @@ ladders distinct thresholds that rules give; a row holds the number, 0 for the u
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import Any, Generic, TypeVar
 
@@ -17,8 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from udfs.ladders import Ladders
+from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import Bools, Int64s, Rows
-from udfs.quiet import UNKNOWN_QUIET, Quiet
+from udfs.quiet import Quiet
 
 NO_SEQUENCE = -1
 NOT_YET_MS = -1
@@ -164,7 +165,7 @@ class DeviceColumns:
     intervals_ms: Int64s
     """Report interval by twin number; the last element answers for `NO_LABEL`."""
     ladders: Ladders
-    quiet: Quiet = UNKNOWN_QUIET
+    quiet: Quiet = field(default_factory=lambda: Quiet(OfflinePolicy()))
     _key_bytes: bytes | None = None
 
     @classmethod

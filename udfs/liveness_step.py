@@ -26,6 +26,7 @@ from udfs.partition_clocks import (
     stretches_of,
     with_partitions,
 )
+from udfs.quiet import Quiet
 from udfs.registry_changes import PendingChanges
 from udfs.silent_partitions import Silence, tell_heard, tell_left_behind, tell_met
 
@@ -47,6 +48,8 @@ class ShardStep(AtomStep):
         """Begin a step; what is given stays as it is."""
         before_ms = np.append(partitions["clock_ms"], slowest_ms(partitions))
         working = devices.fork(), partitions.copy()
+        if devices.quiet.policy != policy:
+            working[0].quiet = Quiet(policy)
         return cls(*working, start_ms, policy, before_ms, book=book, pending=pending)
 
     def take_log(self, contacts: pl.DataFrame, clocks: pl.DataFrame) -> None:

@@ -23,18 +23,17 @@ class Quiet:
     """Instants before which nothing becomes due, UTC ms.
 
     Args:
+        policy: by which they were found; they say nothing of another one.
         climbs_ms: no device climbs up the ladder below or at it.
         overdue_ms: no device that was never seen is overdue below or at it.
     """
 
+    policy: OfflinePolicy
     climbs_ms: int = UNKNOWN_MS
     overdue_ms: int = UNKNOWN_MS
 
-    def heard(self, seen_ms: Int64s, policy: OfflinePolicy) -> "Quiet":
+    def heard(self, seen_ms: Int64s) -> "Quiet":
         """Return it after contacts; meant for devices with the usual thresholds."""
-        first_ms = int(seen_ms.min(initial=NEVER_MS - policy.warning_after_ms))
-        return replace(self, climbs_ms=min(self.climbs_ms, first_ms + policy.warning_after_ms))
-
-
-UNKNOWN_QUIET = Quiet()
-"""All devices are to be looked at."""
+        after_ms = self.policy.warning_after_ms
+        first_ms = int(seen_ms.min(initial=NEVER_MS - after_ms))
+        return replace(self, climbs_ms=min(self.climbs_ms, first_ms + after_ms))

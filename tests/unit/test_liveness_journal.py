@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from jobs.backtest_blocks import BlockWriter, numbered_lines
@@ -29,6 +29,7 @@ def blocks_of(seed: int, chance: random.Random) -> list[bytes]:
 
 
 @given(SEEDS, st.integers(0, 29))
+@example(seed=215, changed_at=3)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_shard_restored_from_its_blocks_tells_what_it_would_have_told(
     seed: int, changed_at: int
