@@ -33,8 +33,9 @@ DEVICE_COUNT = 100_000
 PHASES = ("steady", "storm", "contacts", "outage")
 OFFLINE = {"warning_after_s": 120.0, "critical_after_s": 180.0}
 """Twice and three times the time between two contacts."""
-NEVER_LAGS = {**OFFLINE, "lag_after_s": 86_400.0}
-"""Where marks tell how far a job has come, they must not wait for the end of the backlog."""
+NEVER_LAGS = {"warning_after_s": 3_600.0, "critical_after_s": 7_200.0, "lag_after_s": 86_400.0}
+"""Where marks tell how far a job has come, they must not wait for the end of the backlog, nor for
+the storm of the whole fleet, which is silent once the backlog is written."""
 READING_PARTS = (Part.KAFKA, Part.REGISTRY, Part.FLINK, Part.CLOCK)
 
 
