@@ -13,6 +13,7 @@ import typer
 
 from jobs.control_cli import app as control
 from jobs.dead_letters_cli import app as dead_letters
+from jobs.detect_cli import detect
 from jobs.query_cli import query
 from schemas.errors import FleetpulseError, SettingsError
 
@@ -221,6 +222,7 @@ def load(context: typer.Context) -> None:
 
 
 app.command()(query)
+app.command()(detect)
 
 
 @app.command()

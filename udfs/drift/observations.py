@@ -49,11 +49,7 @@ class Observations:
 
     def rounds(self) -> Iterator["Observations"]:
         """Cut into rounds: the first window of every stream, then the second, and so on."""
-        order = np.lexsort((self.start_ms, self.stream))
-        rank = ranks_within(self.stream[order])
-        by_rank = order[np.argsort(rank, kind="stable")]
-        ends = np.cumsum(np.bincount(rank, minlength=1))[:-1]
-        return (self.take(places) for places in np.split(by_rank, ends) if len(places))
+        return (self.take(places) for places in round_places(self))
 
     @property
     def has_value(self) -> Bools:
@@ -62,3 +58,12 @@ class Observations:
 
     def _columns(self) -> dict[str, Any]:
         return dict(vars(self))
+
+
+def round_places(seen: Observations) -> Iterator[Int64s]:
+    """Yield the places of the windows of each round; each round in the order of streams."""
+    order = np.lexsort((seen.start_ms, seen.stream))
+    rank = ranks_within(seen.stream[order])
+    by_rank = order[np.argsort(rank, kind="stable")]
+    ends = np.cumsum(np.bincount(rank, minlength=1))[:-1]
+    return (places for places in np.split(by_rank, ends) if len(places))

@@ -1,7 +1,7 @@
 """From evidence to alarms: one when a shift is sure, one when it is worse, one when it is over.
 
-    log10 E         ___/ gamma          strong again    calm for as long as it took
-                 __/   |__/ 3    |__/ 3       |________________
+    log10 E         ___/ gamma         strong again     calm twice as long as it took
+                 __/   |__/ 2    |__/ 2       |________________
                        fires                                  ends
 
 When an alarm fires, its evidence starts from nothing: while the shift lasts it grows strong again.
@@ -9,7 +9,7 @@ When an alarm fires, its evidence starts from nothing: while the shift lasts it 
 
 import numpy as np
 
-from udfs.drift.alarms import Alarms, Words, alarms_of
+from udfs.drift.alarms import Alarms, Words, alarms_of, no_alarms
 from udfs.drift.e_sr import DIRECTIONS, SHIFTS, WEIGHTS
 from udfs.drift.findings import Severity
 from udfs.drift.observations import Observations
@@ -19,10 +19,12 @@ from udfs.drift.value_codes import Y_OF_CODE
 from udfs.histogram import Floats
 from udfs.partition_clocks import Bools, Int64s
 
-STRONG_LOG10_E = 3.0
-"""An open alarm is confirmed by it: by chance it comes once in 1,000 windows."""
+STRONG_LOG10_E = 2.0
+"""An open alarm is confirmed by it: by chance it comes once in 100 windows."""
 RANKS = np.array(["", *Severity], dtype="U8")
 _WATCH, _MINOR, _MAJOR, _CRITICAL = 2, 3, 4, 5
+CALM_RATIO = 2
+CALM_MAX_RATIO = 12
 MAJOR_SIGMA = 1.0
 CRITICAL_SIGMA = 2.0
 
@@ -39,18 +41,28 @@ def judge(
         policy: thresholds.
     """
     rows = seen.stream
+    is_open = table["opened_rank"][rows] > 0
+    if not (is_open | (log10_e >= watch_level(policy))).any():
+        return no_alarms(), no_alarms()
     counts = table["counts"][rows].sum(axis=1, dtype=np.int64)
     is_over = log10_e >= policy.log10_gamma(policy.gamma_page, counts)
     is_near = log10_e >= policy.log10_gamma(policy.gamma_watch, counts)
-    is_watch = is_near & ~is_over & ~table["is_watched"][rows] & (table["opened_rank"][rows] == 0)
+    is_watch = is_near & ~is_over & ~table["is_watched"][rows] & ~is_open
     table["is_watched"][rows] |= is_near
     rank = np.where(is_watch, _WATCH, 0)
-    rank[is_over] = _ranks(table, seen.take(is_over), policy)
+    if is_over.any():
+        rank[is_over] = _ranks(table, seen.take(is_over), policy)
     is_new = rank > np.maximum(table["opened_rank"][rows], np.where(is_watch, 0, 1))
     fired = _alarms(table, seen.take(is_new), log10_e[is_new], rank[is_new])
-    _open(table, seen.take(is_over), rank[is_over], policy)
+    if is_over.any():
+        _open(table, seen.take(is_over), rank[is_over], policy)
     ended = _end_calm(table, seen, log10_e, policy)
     return fired, ended
+
+
+def watch_level(policy: ShiftPolicy) -> float:
+    """Return the log10 of the evidence below which nothing can fire."""
+    return float(np.log10(min(policy.gamma_watch, policy.gamma_page)))
 
 
 def _ranks(table: Table, seen: Observations, policy: ShiftPolicy) -> Int64s:
@@ -113,6 +125,8 @@ def delays(table: Table, seen: Observations) -> Int64s:
 
 
 def _alarms(table: Table, seen: Observations, log10_e: Floats, rank: Int64s) -> Alarms:
+    if not len(seen):
+        return no_alarms()
     rows = seen.stream
     shift = shift_sigmas(table, seen)
     location, scale = table["location"][rows], table["scale"][rows]
@@ -138,8 +152,9 @@ def _open(table: Table, seen: Observations, rank: Int64s, policy: ShiftPolicy) -
     """Note the alarms of streams whose shift is sure, and start their evidence from nothing."""
     rows = seen.stream
     is_first = table["opened_rank"][rows] == 0
-    delay = np.maximum(delays(table, seen), policy.clear_windows)
-    wanted = np.minimum(delay, np.iinfo(np.uint16).max)
+    # To be strong again takes evidence about 40 % of the time that it took to be sure.
+    delay = np.maximum(CALM_RATIO * delays(table, seen), policy.clear_windows)
+    wanted = np.minimum(delay, CALM_MAX_RATIO * policy.clear_windows)
     table["opened_ms"][rows[is_first]] = (seen.start_ms + seen.window_ms)[is_first]
     table["calm_wanted"][rows[is_first]] = wanted[is_first]
     table["opened_rank"][rows] = np.maximum(table["opened_rank"][rows], rank)
@@ -150,12 +165,16 @@ def _open(table: Table, seen: Observations, rank: Int64s, policy: ShiftPolicy) -
 def _end_calm(table: Table, seen: Observations, log10_e: Floats, policy: ShiftPolicy) -> Alarms:
     """End the alarms whose evidence has not been strong for long enough."""
     is_open = table["opened_rank"][seen.stream] > 0
+    if not is_open.any():
+        return no_alarms()
     seen, log10_e = seen.take(is_open), log10_e[is_open]
     rows = seen.stream
     is_strong = log10_e >= STRONG_LOG10_E
     table["calm_count"][rows] = np.where(is_strong, 0, table["calm_count"][rows] + 1)
     table["evidence"][rows[is_strong]] = 0.0
     is_over = table["calm_count"][rows] >= table["calm_wanted"][rows]
+    if not is_over.any():
+        return no_alarms()
     ended = seen.take(is_over)
     opened_ms = table["opened_ms"][ended.stream]
     alarms = alarms_of(ended, "esr", RANKS[table["opened_rank"][ended.stream]],

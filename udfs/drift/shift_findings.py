@@ -27,7 +27,9 @@ class ShiftPicture:
         after: since the shift began.
         psi: population stability index.
         w1_sigma: Wasserstein distance, in standard deviations of the baseline.
-        baseline: what was judged against.
+        baseline: what was judged against; its id lacks the name of the stream.
+        opened_ms: when the first alarm of the incident fired, `NEVER_MS` for a watch.
+        scale: standard deviation of the baseline, unit of the metric.
     """
 
     before: Sample
@@ -35,16 +37,17 @@ class ShiftPicture:
     psi: float
     w1_sigma: float
     baseline: BaselineNote
+    opened_ms: int
+    scale: float
 
 
-def picture_of(table: Table, stream: int, window_count: int, name: str) -> ShiftPicture:
+def picture_of(table: Table, stream: int, window_count: int) -> ShiftPicture:
     """Return before and after of one stream.
 
     Args:
         table: `SHIFT_ROW`.
         stream: its row.
         window_count: windows since the shift began.
-        name: of the stream, for the baseline's id.
     """
     row = table[stream]
     y, is_in = recent_windows(table, np.array([stream]), np.array([window_count]))
@@ -60,10 +63,12 @@ def picture_of(table: Table, stream: int, window_count: int, name: str) -> Shift
         psi=population_stability_index(shares, found),
         w1_sigma=_distance(after, quantiles, levels),
         baseline=BaselineNote(
-            f"{name}/{int(row['from_ms'])}-{int(row['until_ms'])}",
+            f"{int(row['from_ms'])}-{int(row['until_ms'])}",
             learned, int(row["from_ms"]), int(row["until_ms"]),
             is_provisional=bool(row["phase"] != Phase.FROZEN),
         ),
+        opened_ms=int(row["opened_ms"]),
+        scale=float(row["scale"]),
     )  # fmt: skip
 
 

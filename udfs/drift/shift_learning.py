@@ -74,7 +74,7 @@ def _store(table: Table, rows: Int64s, y: Floats, is_next: Bools) -> None:
     table["mean_y"][rows] = y.mean(axis=1)
     table["before_y"][rows] = y[:, -1]
     # What was evidence against another baseline is none against this one.
-    table["evidence"][rows] = 0.0
+    table["evidence"][rows], table["onset"][rows] = 0.0, 0.0
     table["is_watched"][rows] = False
 
 

@@ -46,7 +46,8 @@ SHIFT_ROW = np.dtype(
         ("quantiles", np.float32, (len(LEVELS),)),  # of the baseline at LEVELS, in scales
         ("mean_y", np.float32),  # of the baseline, in scales
         ("evidence", np.float32, (COMPONENT_COUNT,)),
-        ("starts_ms", np.int64, (COMPONENT_COUNT,)),  # where the evidence began to grow
+        ("onset", np.float32, (COMPONENT_COUNT,)),  # CUSUM of the log-factors
+        ("starts_ms", np.int64, (COMPONENT_COUNT,)),  # where it left zero
         ("recent", np.uint8, (RECENT_COUNT,)),  # codes of the last windows, a ring
         ("recent_count", np.uint32),  # windows ever put into it
         ("opened_ms", np.int64),  # end of the window of the alarm that is open
@@ -57,7 +58,7 @@ SHIFT_ROW = np.dtype(
         ("is_watched", np.bool_),  # the watch level was told
     ]
 )  # fmt: skip
-"""648 bytes in memory; scores, spreads and mean are worked out anew when bytes are read."""
+"""692 bytes in memory; scores, spreads and mean are worked out anew when bytes are read."""
 
 
 def empty_shift_rows(count: int) -> Table:
