@@ -57,7 +57,8 @@ OWNERS = {
     "jobs/batch_landing.py jobs/loader_health.py "
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
-    "typer": "jobs/detect_cli.py jobs/cli.py jobs/control_cli.py jobs/dead_letters_cli.py jobs/query_cli.py",
+    "typer": "jobs/cli.py jobs/control_cli.py jobs/dead_letters_cli.py jobs/query_cli.py "
+    "jobs/detect_cli.py",
     "xxhash": "udfs/shards.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""

@@ -131,3 +131,9 @@ def mixture(evidence: NDArray[np.float32]) -> Floats:
     for place, weight in enumerate(WEIGHTS):
         total += weight * evidence[:, place].astype(np.float64)
     return total
+
+
+def log10_of(evidence: NDArray[np.float32]) -> Floats:
+    """Return log10 of E, shape (n,)."""
+    log10_e: Floats = np.log10(np.maximum(mixture(evidence), np.finfo(np.float64).tiny))
+    return log10_e

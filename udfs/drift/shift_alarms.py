@@ -1,6 +1,6 @@
 """From evidence to alarms: one when a shift is sure, one when it is worse, one when it is over.
 
-    log10 E         ___/ gamma         strong again     calm twice as long as it took
+    log10 E         ___/ gamma         strong again     calm thrice as long as it took
                  __/   |__/ 2    |__/ 2       |________________
                        fires                                  ends
 
@@ -23,8 +23,10 @@ STRONG_LOG10_E = 2.0
 """An open alarm is confirmed by it: by chance it comes once in 100 windows."""
 RANKS = np.array(["", *Severity], dtype="U8")
 _WATCH, _MINOR, _MAJOR, _CRITICAL = 2, 3, 4, 5
-CALM_RATIO = 2
-CALM_MAX_RATIO = 12
+CALM_RATIO = 3
+CALM_MAX_RATIO = 6
+AGAIN_WINDOW_COUNT = 8
+"""An alarm becomes worse by so many windows at least: a single far value is no worse shift."""
 MAJOR_SIGMA = 1.0
 CRITICAL_SIGMA = 2.0
 
@@ -49,15 +51,15 @@ def judge(
     is_near = log10_e >= policy.log10_gamma(policy.gamma_watch, counts)
     is_watch = is_near & ~is_over & ~table["is_watched"][rows] & ~is_open
     table["is_watched"][rows] |= is_near
+    is_sure = is_over | (is_open & (log10_e >= STRONG_LOG10_E))
     rank = np.where(is_watch, _WATCH, 0)
-    if is_over.any():
-        rank[is_over] = _ranks(table, seen.take(is_over), policy)
-    is_new = rank > np.maximum(table["opened_rank"][rows], np.where(is_watch, 0, 1))
+    if is_sure.any():
+        rank[is_sure] = _ranks(table, seen.take(is_sure), policy)
+    is_new = rank > table["opened_rank"][rows]
     fired = _alarms(table, seen.take(is_new), log10_e[is_new], rank[is_new])
-    if is_over.any():
-        _open(table, seen.take(is_over), rank[is_over], policy)
-    ended = _end_calm(table, seen, log10_e, policy)
-    return fired, ended
+    if is_sure.any():
+        _open(table, seen.take(is_sure), rank[is_sure], policy)
+    return fired, _end_calm(table, seen.take(is_open & ~is_sure), policy)
 
 
 def watch_level(policy: ShiftPolicy) -> float:
@@ -68,7 +70,8 @@ def watch_level(policy: ShiftPolicy) -> float:
 def _ranks(table: Table, seen: Observations, policy: ShiftPolicy) -> Int64s:
     """Return how bad each sure shift is, as a place in `RANKS`."""
     rows = seen.stream
-    size = np.abs(shift_sigmas(table, seen))
+    is_open = table["opened_rank"][rows] > 0
+    size = np.abs(shift_sigmas(table, seen, np.where(is_open, AGAIN_WINDOW_COUNT, 1)))
     rank = np.select(
         [size >= CRITICAL_SIGMA, size >= MAJOR_SIGMA], [_CRITICAL, _MAJOR], default=_MINOR
     )
@@ -104,10 +107,16 @@ def recent_windows(table: Table, rows: Int64s, counts: Int64s) -> tuple[Floats, 
     return np.where(is_in, y, 0.0), is_in
 
 
-def shift_sigmas(table: Table, seen: Observations) -> Floats:
-    """Return how far the windows since the shift began lie from the baseline's mean, in scales."""
+def shift_sigmas(table: Table, seen: Observations, least: Int64s) -> Floats:
+    """Return how far the windows since the shift began lie from the baseline's mean, in scales.
+
+    Args:
+        table: of all streams.
+        seen: their last windows.
+        least: so many windows are looked at in any case, shape (n,).
+    """
     rows = seen.stream
-    counts = delays(table, seen)
+    counts = np.maximum(delays(table, seen), least)
     y, is_in = recent_windows(table, rows, counts)
     total = np.zeros(len(rows))
     # Added one after the other: the rounding of numpy's own sum depends on the shape.
@@ -128,7 +137,7 @@ def _alarms(table: Table, seen: Observations, log10_e: Floats, rank: Int64s) -> 
     if not len(seen):
         return no_alarms()
     rows = seen.stream
-    shift = shift_sigmas(table, seen)
+    shift = shift_sigmas(table, seen, np.ones(len(rows), np.int64))
     location, scale = table["location"][rows], table["scale"][rows]
     usual = location + scale * table["mean_y"][rows]
     return alarms_of(
@@ -149,7 +158,7 @@ def _directions(table: Table, rows: Int64s) -> Words:
 
 
 def _open(table: Table, seen: Observations, rank: Int64s, policy: ShiftPolicy) -> None:
-    """Note the alarms of streams whose shift is sure, and start their evidence from nothing."""
+    """Note alarms that are new or confirmed, and start their evidence from nothing."""
     rows = seen.stream
     is_first = table["opened_rank"][rows] == 0
     # To be strong again takes evidence about 40 % of the time that it took to be sure.
@@ -162,23 +171,17 @@ def _open(table: Table, seen: Observations, rank: Int64s, policy: ShiftPolicy) -
     table["calm_count"][rows] = 0
 
 
-def _end_calm(table: Table, seen: Observations, log10_e: Floats, policy: ShiftPolicy) -> Alarms:
-    """End the alarms whose evidence has not been strong for long enough."""
-    is_open = table["opened_rank"][seen.stream] > 0
-    if not is_open.any():
-        return no_alarms()
-    seen, log10_e = seen.take(is_open), log10_e[is_open]
+def _end_calm(table: Table, seen: Observations, policy: ShiftPolicy) -> Alarms:
+    """Count the windows of open alarms that were not strong; end those that were calm enough."""
     rows = seen.stream
-    is_strong = log10_e >= STRONG_LOG10_E
-    table["calm_count"][rows] = np.where(is_strong, 0, table["calm_count"][rows] + 1)
-    table["evidence"][rows[is_strong]] = 0.0
+    table["calm_count"][rows] += 1
     is_over = table["calm_count"][rows] >= table["calm_wanted"][rows]
     if not is_over.any():
         return no_alarms()
     ended = seen.take(is_over)
     opened_ms = table["opened_ms"][ended.stream]
-    alarms = alarms_of(ended, "esr", RANKS[table["opened_rank"][ended.stream]],
-                       first_seen_ms=opened_ms)  # fmt: skip
+    words = RANKS[table["opened_rank"][ended.stream]]
+    alarms = alarms_of(ended, "esr", words, first_seen_ms=opened_ms)
     table["quiet_until_ms"][ended.stream] = opened_ms + policy.cooldown_ms
     table["opened_ms"][ended.stream] = NEVER_MS
     table["opened_rank"][ended.stream] = 0

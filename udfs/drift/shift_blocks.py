@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.drift.e_sr import advance, mixture, onsets
+from udfs.drift.e_sr import advance, log10_of, onsets
 from udfs.drift.observations import Observations
 from udfs.drift.shift_table import RECENT_COUNT, Table
 from udfs.drift.value_codes import Codes
@@ -72,13 +72,13 @@ def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats,
         onset[places], starts_ms[places] = onsets(
             below, since, factors, block.seen.start_ms[places]
         )
-    log10_e = np.log10(np.maximum(mixture(evidence), np.finfo(np.float64).tiny))
+    log10_e = log10_of(evidence)
     is_calm = _calm_windows(streams, (log10_e < level) & (table["opened_rank"][streams] == 0))
     is_last = np.roll(first_of_stream(streams), -1) & is_calm
     rows = streams[is_last]
     table["evidence"][rows] = evidence[is_last]
     table["onset"][rows], table["starts_ms"][rows] = onset[is_last], starts_ms[is_last]
-    _store_ends(table, block, rank, is_calm, is_last)
+    store_ends(table, block.seen.take(is_calm), block.codes[is_calm], block.y[is_calm])
     return log10_e, is_calm
 
 
@@ -89,16 +89,30 @@ def _calm_windows(streams: Int64s, is_low: Bools) -> Bools:
     return ~np.isin(streams, np.unique(streams[~is_low]))
 
 
-def _store_ends(
-    table: Table, block: WindowBlock, rank: Int64s, is_calm: Bools, is_last: Bools
-) -> None:
-    streams, ends = block.seen.stream, block.seen.start_ms + block.seen.window_ms
-    rows = streams[is_last]
-    counts = np.zeros(len(table), np.int64)
-    counts[rows] = rank[is_last] + 1
-    is_kept = is_calm & (rank >= counts[streams] - RECENT_COUNT)
-    at = (table["recent_count"][streams[is_kept]].astype(np.int64) + rank[is_kept]) % RECENT_COUNT
-    table["recent"][streams[is_kept], at] = block.codes[is_kept]
-    table["recent_count"][rows] += counts[rows].astype(np.uint32)
-    table["before_y"][rows] = block.y[is_last]
-    table["expected_ms"][rows] = ends[is_last]
+def expected_starts(table: Table, seen: Observations) -> Int64s:
+    """Return when each window would start if none was missing before it, shape (n,)."""
+    ends = np.roll(seen.start_ms + seen.window_ms, 1)
+    return np.where(first_of_stream(seen.stream), table["expected_ms"][seen.stream], ends)
+
+
+def store_ends(table: Table, seen: Observations, codes: Codes, y: Floats) -> None:
+    """Remember the last windows of streams.
+
+    Args:
+        table: of all streams; changed in place.
+        seen: windows, by stream and then by time.
+        codes: of their values.
+        y: their values in scales, season taken out.
+    """
+    if not len(seen):
+        return
+    is_last = np.roll(first_of_stream(seen.stream), -1)
+    rows, rank = seen.stream[is_last], ranks_within(seen.stream)
+    counts = rank[is_last] + 1
+    is_kept = rank >= np.repeat(counts, counts) - RECENT_COUNT
+    kept = seen.stream[is_kept]
+    at = (table["recent_count"][kept].astype(np.int64) + rank[is_kept]) % RECENT_COUNT
+    table["recent"][kept, at] = codes[is_kept]
+    table["recent_count"][rows] += counts.astype(np.uint32)
+    table["before_y"][rows] = y[is_last]
+    table["expected_ms"][rows] = (seen.start_ms + seen.window_ms)[is_last]

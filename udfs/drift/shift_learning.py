@@ -5,16 +5,68 @@ from collections import defaultdict
 import numpy as np
 
 from udfs.drift.baselines import learn
+from udfs.drift.observations import Observations
 from udfs.drift.seasons import Season, learn_season
+from udfs.drift.shift_blocks import first_of_stream
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.shift_table import LEVELS, Phase, Table
 from udfs.drift.value_codes import Y_MAX
-from udfs.drift.warm_ups import NO_SLOT, WarmUps
+from udfs.drift.warm_ups import NO_SLOT, SAMPLE_COUNT, WarmUps, location_and_scale
 from udfs.histogram import Floats
-from udfs.partition_clocks import Bools, Int64s
+from udfs.partition_clocks import Bools, Int64s, ranks_within
 
 CUT_OFF_RATIO_MAX = 0.05
 """With more windows at the ends of the codes than that, the sample was no sample of the stream."""
+
+
+def windows_at_once(rows: Table, warm_ups: WarmUps, policy: ShiftPolicy) -> Int64s:
+    """Return how many windows of each stream can be taken before something is learned, or judged.
+
+    Args:
+        rows: `SHIFT_ROW` of the streams.
+        warm_ups: what they have seen.
+        policy: how many windows it takes.
+    """
+    count = rows["observation_count"].astype(np.int64)
+    is_before_first = count < policy.provisional_count
+    due = np.where(is_before_first, policy.provisional_count, policy.window_count)
+    # A gap takes a place of its own in the slot.
+    room = (warm_ups.slot_size - warm_ups.used[rows["slot"]]) // 2
+    coding = np.minimum(due - count, room)
+    phase = rows["phase"]
+    found = np.select([phase == Phase.SAMPLING, phase == Phase.CODING],
+                      [SAMPLE_COUNT - count, coding], default=1)  # fmt: skip
+    return np.maximum(found, 1)
+
+
+def take_sample(table: Table, warm_ups: WarmUps, seen: Observations) -> None:
+    """Keep windows of streams whose scale is not known; learn it where the sample is full."""
+    if not len(seen):
+        return
+    is_first, rank = first_of_stream(seen.stream), ranks_within(seen.stream)
+    slots = table["slot"][seen.stream]
+    at = table["observation_count"][seen.stream].astype(np.int64) + rank
+    warm_ups.sample[slots, at] = seen.value
+    if warm_ups.has_times:
+        warm_ups.times_ms[slots, at] = seen.start_ms
+    table["from_ms"][seen.stream[at == 0]] = seen.start_ms[at == 0]
+    is_last = np.roll(is_first, -1)
+    rows = seen.stream[is_last]
+    table["observation_count"][rows] = at[is_last] + 1
+    table["expected_ms"][rows] = (seen.start_ms + seen.window_ms)[is_last]
+    _scale(table, warm_ups, rows[at[is_last] + 1 == SAMPLE_COUNT])
+
+
+def _scale(table: Table, warm_ups: WarmUps, rows: Int64s) -> None:
+    """Learn location and scale of streams whose sample is full."""
+    if not len(rows):
+        return
+    slots = table["slot"][rows]
+    location, scale = location_and_scale(warm_ups.sample[slots])
+    warm_ups.recode(slots, location, scale)
+    warm_ups.used[slots] = SAMPLE_COUNT
+    table["location"][rows], table["scale"][rows] = location, scale
+    table["phase"][rows] = Phase.CODING
 
 
 def learn_streams(

@@ -39,7 +39,7 @@ class ShiftPolicy:
     does_provisional_page: bool = False
     has_season: bool = False
     min_shift_sigma: float = 0.5
-    clear_windows: int = 24
+    clear_windows: int = 48
     cooldown_ms: int = 6 * HOUR_MS
 
     def log10_gamma(self, gamma: float, window_count: Int64s) -> Floats:

@@ -11,19 +11,25 @@ import numpy as np
 
 from udfs.drift.alarms import Alarms, joined, no_alarms
 from udfs.drift.baselines import bins_of, innovations
-from udfs.drift.e_sr import advance, exponents, mixture, onsets
-from udfs.drift.observations import Observations, round_places
+from udfs.drift.e_sr import advance, exponents, log10_of, onsets
+from udfs.drift.observations import Observations
 from udfs.drift.seasons import Season
 from udfs.drift.shift_alarms import judge, watch_level
-from udfs.drift.shift_blocks import WindowBlock, first_of_stream, weigh_block
+from udfs.drift.shift_blocks import (
+    WindowBlock,
+    expected_starts,
+    first_of_stream,
+    store_ends,
+    weigh_block,
+)  # fmt: skip
 from udfs.drift.shift_findings import ShiftPicture, picture_of
-from udfs.drift.shift_learning import learn_streams
+from udfs.drift.shift_learning import learn_streams, take_sample, windows_at_once
 from udfs.drift.shift_policy import ShiftPolicy
-from udfs.drift.shift_table import RECENT_COUNT, Phase, Table, empty_shift_rows
+from udfs.drift.shift_table import Phase, Table, empty_shift_rows
 from udfs.drift.value_codes import Y_OF_CODE, codes_of
-from udfs.drift.warm_ups import SAMPLE_COUNT, WarmUps, location_and_scale
+from udfs.drift.warm_ups import WarmUps
 from udfs.histogram import Floats
-from udfs.partition_clocks import Bools, Int64s
+from udfs.partition_clocks import Bools, Int64s, ranks_within
 
 NO_EVIDENCE = -np.inf
 
@@ -87,12 +93,17 @@ class ShiftStreams:
         is_frozen = self.table["phase"][seen.stream] == Phase.FROZEN
         places = np.flatnonzero(is_frozen & seen.has_value)
         is_calm = self._observe_calm(seen.take(places), log10_e, places)
-        others = np.flatnonzero(seen.has_value & _others(len(seen), places[is_calm]))
+        rest = np.flatnonzero(seen.has_value & _others(len(seen), places[is_calm]))
+        rest = rest[np.lexsort((seen.start_ms[rest], seen.stream[rest]))]
         steps = []
-        for chosen in round_places(seen.take(others)):
-            step = self._observe_round(seen.take(others[chosen]))
-            log10_e[others[chosen]] = step.log10_e
-            steps.append(step)
+        while len(rest):
+            streams = seen.stream[rest]
+            is_now = ranks_within(streams) < windows_at_once(
+                self.table[streams], self.warm_ups, self.policy
+            )
+            steps.append(self._observe_part(seen.take(rest[is_now])))
+            log10_e[rest[is_now]] = steps[-1].log10_e
+            rest = rest[~is_now]
         return ShiftStep(
             log10_e,
             joined([step.fired for step in steps]),
@@ -110,9 +121,7 @@ class ShiftStreams:
         codes = codes_of(self._scaled(seen))
         y = Y_OF_CODE[codes] - self._expected(seen.stream, seen.start_ms)
         before = np.where(is_first, self.table["before_y"][seen.stream], np.roll(y, 1))
-        ends = np.roll(seen.start_ms + seen.window_ms, 1)
-        expected_ms = np.where(is_first, self.table["expected_ms"][seen.stream], ends)
-        is_next = _is_next(seen, expected_ms)
+        is_next = _is_next(seen, expected_starts(self.table, seen))
         block = WindowBlock(seen, codes, y, self._log_factors(seen.stream, y, before, is_next))
         found, is_calm = weigh_block(self.table, block, watch_level(self.policy))
         log10_e[places[order[is_calm]]] = found[is_calm]
@@ -120,48 +129,33 @@ class ShiftStreams:
         back[order] = is_calm
         return back
 
-    def _observe_round(self, seen: Observations) -> ShiftStep:
+    def _observe_part(self, seen: Observations) -> ShiftStep:
+        """Take windows of streams in order: one of each that is judged, many of one that learns."""
         log10_e = np.full(len(seen), NO_EVIDENCE)
-        is_known = self.table["phase"][seen.stream] != Phase.SAMPLING
-        if not is_known.all():
-            self._sample(seen.take(~is_known))
-            seen = seen.take(is_known)
-        if not len(seen):
-            return ShiftStep(log10_e)
-        found = self._weigh(seen)
-        log10_e[is_known] = found
-        is_judged = found > NO_EVIDENCE
+        phase = self.table["phase"][seen.stream]
+        is_judged = phase >= Phase.PROVISIONAL
+        take_sample(self.table, self.warm_ups, seen.take(phase == Phase.SAMPLING))
+        self._take_in(seen.take(phase == Phase.CODING))
         if not is_judged.any():
             return ShiftStep(log10_e)
-        fired, ended = judge(self.table, seen.take(is_judged), found[is_judged], self.policy)
+        seen = seen.take(is_judged)
+        found = self._weigh(seen)
+        log10_e[is_judged] = found
+        fired, ended = judge(self.table, seen, found, self.policy)
         pictures = tuple(
             picture_of(self.table, stream, delay)
             for stream, delay in zip(fired.stream.tolist(), _delays(fired, seen), strict=True)
         )
         return ShiftStep(log10_e, fired, ended, pictures)
 
-    def _sample(self, seen: Observations) -> None:
-        rows, slots = seen.stream, self.table["slot"][seen.stream]
-        count = self.table["observation_count"][rows].astype(np.int64)
-        self.warm_ups.sample[slots, count] = seen.value
-        if self.warm_ups.has_times:
-            self.warm_ups.times_ms[slots, count] = seen.start_ms
-        self.table["from_ms"][rows[count == 0]] = seen.start_ms[count == 0]
-        self.table["observation_count"][rows] = count + 1
-        is_full = count + 1 == SAMPLE_COUNT
-        self._scale(rows[is_full])
-        self.table["expected_ms"][rows] = seen.start_ms + seen.window_ms
-
-    def _scale(self, rows: Int64s) -> None:
-        """Learn location and scale of streams whose sample is full."""
-        if not len(rows):
+    def _take_in(self, seen: Observations) -> None:
+        """Keep windows of streams that have no baseline yet."""
+        if not len(seen):
             return
-        slots = self.table["slot"][rows]
-        location, scale = location_and_scale(self.warm_ups.sample[slots])
-        self.warm_ups.recode(slots, location, scale)
-        self.warm_ups.used[slots] = SAMPLE_COUNT
-        self.table["location"][rows], self.table["scale"][rows] = location, scale
-        self.table["phase"][rows] = Phase.CODING
+        expected_ms = expected_starts(self.table, seen)
+        scaled = self._scaled(seen)
+        self._learn(seen, scaled, _is_next(seen, expected_ms))
+        store_ends(self.table, seen, codes_of(scaled), np.zeros(len(seen)))
 
     def _scaled(self, seen: Observations) -> Floats:
         """Return values in scales of their streams."""
@@ -178,10 +172,7 @@ class ShiftStreams:
         codes = codes_of(scaled)
         y = Y_OF_CODE[codes] - self._expected(rows, seen.start_ms)
         log10_e = self._evidence(rows, y, is_next, seen.start_ms)
-        self.table["recent"][rows, self.table["recent_count"][rows] % RECENT_COUNT] = codes
-        self.table["recent_count"][rows] += 1
-        self.table["before_y"][rows] = y
-        self.table["expected_ms"][rows] = seen.start_ms + seen.window_ms
+        store_ends(self.table, seen, codes, y)
         self._learn(seen, scaled, is_next)
         return log10_e
 
@@ -197,20 +188,13 @@ class ShiftStreams:
 
     def _evidence(self, rows: Int64s, y: Floats, is_next: Bools, start_ms: Int64s) -> Floats:
         """Advance the e-detectors of streams that have a baseline; return log10 of E."""
-        log10_e = np.full(len(rows), NO_EVIDENCE)
-        has_baseline = self.table["phase"][rows] >= Phase.PROVISIONAL
-        if not has_baseline.any():
-            return log10_e
-        rows, y, is_next = rows[has_baseline], y[has_baseline], is_next[has_baseline]
         factors = self._log_factors(rows, y, self.table["before_y"][rows], is_next)
         evidence = advance(self.table["evidence"][rows], factors)
         self.table["evidence"][rows] = evidence
         self.table["onset"][rows], self.table["starts_ms"][rows] = onsets(
-            self.table["onset"][rows], self.table["starts_ms"][rows], factors,
-            start_ms[has_baseline],
-        )  # fmt: skip
-        log10_e[has_baseline] = np.log10(np.maximum(mixture(evidence), np.finfo(np.float64).tiny))
-        return log10_e
+            self.table["onset"][rows], self.table["starts_ms"][rows], factors, start_ms
+        )
+        return log10_of(evidence)
 
     def _log_factors(self, rows: Int64s, y: Floats, before: Floats, is_next: Bools) -> Floats:
         """Return what each window adds to the evidence, shape (n, COMPONENT_COUNT)."""
@@ -225,19 +209,18 @@ class ShiftStreams:
 
     def _learn(self, seen: Observations, scaled: Floats, is_next: Bools) -> None:
         """Keep the windows of streams that still learn; learn where there are enough."""
-        rows = seen.stream
         # A baseline never learns while its stream is in alarm.
-        is_open = self.table["opened_rank"][rows] > 0
-        does_learn = (self.table["slot"][rows] >= 0) & ~is_open
-        rows, ends_ms = rows[does_learn], (seen.start_ms + seen.window_ms)[does_learn]
-        if not len(rows):
+        is_open = self.table["opened_rank"][seen.stream] > 0
+        learns = (self.table["slot"][seen.stream] >= 0) & ~is_open
+        if not learns.any():
             return
+        seen = seen.take(learns)
         self.warm_ups.add_codes(
-            self.table["slot"][rows], scaled[does_learn], seen.start_ms[does_learn],
-            is_next[does_learn],
-        )  # fmt: skip
-        self.table["observation_count"][rows] += 1
-        self.table["until_ms"][rows] = ends_ms
+            self.table["slot"][seen.stream], scaled[learns], seen.start_ms, is_next[learns]
+        )
+        rows, counts = np.unique(seen.stream, return_counts=True)
+        self.table["observation_count"][rows] += counts.astype(np.uint32)
+        np.maximum.at(self.table["until_ms"], seen.stream, seen.start_ms + seen.window_ms)
         self.seasons |= learn_streams(self.table, rows, self.warm_ups, self.policy)
 
 

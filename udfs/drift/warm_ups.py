@@ -92,18 +92,27 @@ class WarmUps:
         self.free.extend(slots.tolist())
 
     def add_codes(self, slots: Int64s, y: Floats, start_ms: Int64s, is_next: Bools) -> None:
-        """Keep one window of each slot, behind a mark where windows are missing before it."""
-        behind_gap = ~is_next & (self.used[slots] > 0) & (self.used[slots] < self.slot_size)
-        self._put(slots[behind_gap], np.full(behind_gap.sum(), np.nan), start_ms[behind_gap])
-        has_room = self.used[slots] < self.slot_size
-        self._put(slots[has_room], y[has_room], start_ms[has_room])
+        """Keep windows, each behind a mark where windows are missing before it.
 
-    def _put(self, slots: Int64s, y: Floats, start_ms: Int64s) -> None:
-        at = self.used[slots]
-        self.codes[slots, at] = codes_of(y)
+        Args:
+            slots: of each window; those of one slot lie together, in the order of time.
+            y: values, in scales.
+            start_ms: of each window.
+            is_next: whether it follows the one before without a gap.
+        """
+        is_first = np.ones(len(slots), np.bool_)
+        is_first[1:] = slots[1:] != slots[:-1]
+        has_mark = ~is_next & ~(is_first & (self.used[slots] == 0))
+        taken = np.cumsum(1 + has_mark)
+        before = np.maximum.accumulate(np.where(is_first, taken - 1 - has_mark, 0))
+        at = self.used[slots] + taken - before - 1
+        fits = at < self.slot_size
+        marks = has_mark & (at - 1 < self.slot_size)
+        self.codes[slots[marks], at[marks] - 1] = NO_VALUE
+        self.codes[slots[fits], at[fits]] = codes_of(y[fits])
         if self.has_times:
-            self.times_ms[slots, at] = start_ms
-        self.used[slots] += 1
+            self.times_ms[slots[fits], at[fits]] = start_ms[fits]
+        np.maximum.at(self.used, slots, np.minimum(at + 1, self.slot_size))
 
     def recode(self, slots: Int64s, location: Floats, scale: Floats) -> None:
         """Turn the windows of full samples into codes."""
