@@ -138,7 +138,7 @@ def _detect(
     policy = plan.policy(budget)
     detectors = StreamDetectors(policy)
     detectors.grow(len(group))
-    log10_gamma = float(np.log10(policy.gamma_page))
+    log10_gamma = float(np.log10(policy.shifts.gamma_page))
     for seen, rows in _chunks(group, plan.window_ms):
         step = detectors.observe(seen)
         scores[rows] = np.maximum(step.log10_e / log10_gamma, 0.0)

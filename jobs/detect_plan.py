@@ -7,9 +7,10 @@ season must have been seen twice.
 from dataclasses import dataclass
 
 from jobs.detect_input import Series
-from udfs.drift.budget import SHIFT_SHARE, Budget
+from udfs.drift.budget import Budget
 from udfs.drift.seasons import DAY_MS, WEEK_MS
 from udfs.drift.shift_policy import ShiftPolicy
+from udfs.drift.stream_detectors import StreamPolicy, stream_policy
 from udfs.drift.warm_ups import SAMPLE_COUNT
 
 BASELINE_RATIO = 0.25
@@ -18,8 +19,6 @@ SEASON_RATIO_MAX = 0.4
 BASELINE_WINDOW_COUNT = 1_000
 WINDOWS_MAX_COUNT = 20_000
 NEEDED_COUNT = SAMPLE_COUNT + 20
-WATCH_RATIO = 100.0
-"""The watch level is this much more likely by chance than a page."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,15 @@ class DetectPlan:
     needed_count: int
     is_short: bool
 
-    def policy(self, budget: Budget) -> ShiftPolicy:
-        """Return how shifts are judged."""
-        gamma = budget.gamma(self.window_ms, 1, SHIFT_SHARE)
-        return ShiftPolicy(
-            gamma_page=gamma,
-            gamma_watch=max(gamma / WATCH_RATIO, 100.0),
+    def policy(self, budget: Budget) -> StreamPolicy:
+        """Return how the series are judged."""
+        shifts = ShiftPolicy(
             provisional_count=self.baseline_count,
             window_count=self.baseline_count,
             does_provisional_page=True,
             has_season=True,
         )
+        return stream_policy(budget, self.window_ms, 1, shifts, learn_ms=0)
 
 
 def plan_of(series: Series) -> DetectPlan:
