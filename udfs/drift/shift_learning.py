@@ -19,21 +19,22 @@ CUT_OFF_RATIO_MAX = 0.05
 """With more windows at the ends of the codes than that, the sample was no sample of the stream."""
 
 
-def windows_at_once(rows: Table, warm_ups: WarmUps, policy: ShiftPolicy) -> Int64s:
+def windows_at_once(table: Table, rows: Int64s, warm_ups: WarmUps, policy: ShiftPolicy) -> Int64s:
     """Return how many windows of each stream can be taken before something is learned, or judged.
 
     Args:
-        rows: `SHIFT_ROW` of the streams.
+        table: of all streams.
+        rows: the streams that are asked for.
         warm_ups: what they have seen.
         policy: how many windows it takes.
     """
-    count = rows["observation_count"].astype(np.int64)
+    count = table["observation_count"][rows].astype(np.int64)
     is_before_first = count < policy.provisional_count
     due = np.where(is_before_first, policy.provisional_count, policy.window_count)
     # A gap takes a place of its own in the slot.
-    room = (warm_ups.slot_size - warm_ups.used[rows["slot"]]) // 2
+    room = (warm_ups.slot_size - warm_ups.used[table["slot"][rows]]) // 2
     coding = np.minimum(due - count, room)
-    phase = rows["phase"]
+    phase = table["phase"][rows]
     found = np.select([phase == Phase.SAMPLING, phase == Phase.CODING],
                       [SAMPLE_COUNT - count, coding], default=1)  # fmt: skip
     return np.maximum(found, 1)

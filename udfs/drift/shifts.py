@@ -5,6 +5,7 @@
 One call takes at most one window of each stream; its work is a few dozen steps over columns.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,20 +97,31 @@ class ShiftStreams:
         rest = np.flatnonzero(seen.has_value & _others(len(seen), places[is_calm]))
         rest = rest[np.lexsort((seen.start_ms[rest], seen.stream[rest]))]
         steps = []
-        while len(rest):
-            streams = seen.stream[rest]
-            is_now = ranks_within(streams) < windows_at_once(
-                self.table[streams], self.warm_ups, self.policy
-            )
-            steps.append(self._observe_part(seen.take(rest[is_now])))
-            log10_e[rest[is_now]] = steps[-1].log10_e
-            rest = rest[~is_now]
+        for places in self._parts(seen.stream[rest]):
+            steps.append(self._observe_part(seen.take(rest[places])))
+            log10_e[rest[places]] = steps[-1].log10_e
         return ShiftStep(
             log10_e,
             joined([step.fired for step in steps]),
             joined([step.ended for step in steps]),
             tuple(picture for step in steps for picture in step.pictures),
         )
+
+    def _parts(self, streams: Int64s) -> Iterator[Int64s]:
+        """Yield places of windows that can be taken at once, until all are.
+
+        Args:
+            streams: of each window; those of one stream lie together.
+        """
+        rows, at, counts = np.unique(streams, return_index=True, return_counts=True)
+        ends = at + counts
+        while len(rows):
+            limit = windows_at_once(self.table, rows, self.warm_ups, self.policy)
+            taken = np.minimum(limit, ends - at)
+            yield np.repeat(at, taken) + ranks_within(np.repeat(rows, taken))
+            at = at + taken
+            is_left = at < ends
+            rows, at, ends = rows[is_left], at[is_left], ends[is_left]
 
     def _observe_calm(self, seen: Observations, log10_e: Floats, places: Int64s) -> Bools:
         """Weigh the windows of frozen streams that stay calm; say which windows those are."""
