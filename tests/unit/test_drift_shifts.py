@@ -161,3 +161,17 @@ def test_the_verdict_does_not_depend_on_the_unit_of_the_metric(scale):
     other = scaled.observe(observations(scale * values[:, 400:], 400))
     assert np.allclose(one.log10_e, other.log10_e, atol=0.5)
     assert one.fired.stream.tolist() == other.fired.stream.tolist()
+
+
+def test_streams_that_all_have_their_baselines_need_no_slot_to_go_on():
+    # As after a restore: nobody learns any more, so no slot was ever taken.
+    random = np.random.default_rng(SEED)
+    values = random.standard_normal((3, 700))
+    values[:, 500:] += 3
+    streams = learned(values[:, :400], 1e4)
+    again = ShiftStreams(streams.policy)
+    again.table = streams.table.copy()
+    step = again.observe(observations(values[:, 400:], 400))
+    same = streams.observe(observations(values[:, 400:], 400))
+    assert step.log10_e.tolist() == same.log10_e.tolist()
+    assert step.fired.stream.tolist() == same.fired.stream.tolist() != []

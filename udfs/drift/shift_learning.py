@@ -31,10 +31,12 @@ def windows_at_once(table: Table, rows: Int64s, warm_ups: WarmUps, policy: Shift
     count = table["observation_count"][rows].astype(np.int64)
     is_before_first = count < policy.provisional_count
     due = np.where(is_before_first, policy.provisional_count, policy.window_count)
-    # A gap takes a place of its own in the slot.
-    room = (warm_ups.slot_size - warm_ups.used[table["slot"][rows]]) // 2
-    coding = np.minimum(due - count, room)
     phase = table["phase"][rows]
+    coding = due - count
+    # A gap takes a place of its own in the slot; who has learned for good has none.
+    is_coding = phase == Phase.CODING
+    room = (warm_ups.slot_size - warm_ups.used[table["slot"][rows[is_coding]]]) // 2
+    coding[is_coding] = np.minimum(coding[is_coding], room)
     found = np.select([phase == Phase.SAMPLING, phase == Phase.CODING],
                       [SAMPLE_COUNT - count, coding], default=1)  # fmt: skip
     return np.maximum(found, 1)
