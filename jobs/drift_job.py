@@ -90,6 +90,8 @@ def drift_policy(settings: Settings, windows_partition_count: int) -> DriftPolic
     return DriftPolicy(
         windows=CompletePolicy(
             complete_after_ms=settings.drift.complete_after_s * SECOND_MS,
+            # Devices are compared with their group, whose windows are complete by the clock alone.
+            is_early=False,
             step_ms=settings.drift.step_s * SECOND_MS,
         ),
         routes=offline_policy(settings.offline),

@@ -35,11 +35,13 @@ class RowShape:
         schema: of the rows of a section, with `partition` and `offset`.
         scopes: that the job looks at.
         rows_of: decoded deltas with their `offset` -> as many rows, without `partition`.
+        shared_of: of the rows of all shards, those that every shard gets beside its own.
     """
 
     schema: dict[str, Any]
     scopes: tuple[str, ...]
     rows_of: Callable[[pl.DataFrame], pl.DataFrame]
+    shared_of: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
 
 def _rule_rows(deltas: pl.DataFrame) -> pl.DataFrame:
@@ -94,9 +96,16 @@ def _rows_of_shards(
     rows = shape.rows_of(deltas.with_columns(offset=offset))
     partition = pl.Series("partition", raw.partitions[message], pl.Int32)
     placed = rows.with_columns(partition).select(*shape.schema)
-    return placed.with_columns(shard=_shards(deltas, shard_count)).partition_by(
+    parts = placed.with_columns(shard=_shards(deltas, shard_count)).partition_by(
         "shard", as_dict=True, include_key=False
     )
+    if shape.shared_of is None:
+        return parts
+    shared = shape.shared_of(placed)
+    return {
+        (shard,): pl.concat([parts.get((shard,), placed.clear()), shared])
+        for shard in range(shard_count)
+    }
 
 
 def _is_sound(scopes: tuple[str, ...]) -> pl.Expr:

@@ -78,8 +78,7 @@ def learn(y: Floats, is_next: Bools) -> Baselines:
     e = innovations(y, np.roll(y, 1, axis=1), is_next, phi[:, None])
     edges, counts = _bins(e)
     share = _shares(counts)
-    scores = bin_scores(share)
-    spreads = dispersion_scores(scores, share)
+    scores, spreads = _scores(share)
     psi = log_means(scores, spreads, share, y.shape[1])
     places = bins_of(e.reshape(-1), np.repeat(edges, y.shape[1], axis=0)).reshape(e.shape)
     z, d = (np.take_along_axis(each, places, axis=1) for each in (scores, spreads))
@@ -159,6 +158,21 @@ def _ends_of_runs(ordered: Floats) -> Int64s:
     ends = np.where(is_last, places, count)
     nearest: Int64s = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
     return nearest
+
+
+def scores_of(counts: Int64s) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the scores of bins, of location and of dispersion, that follow from their counts.
+
+    Args:
+        counts: windows in each bin, shape (n, BIN_COUNT).
+    """
+    scores, spreads = _scores(_shares(counts))
+    return scores.astype(np.float32), spreads.astype(np.float32)
+
+
+def _scores(share: Floats) -> tuple[Floats, Floats]:
+    scores = bin_scores(share)
+    return scores, dispersion_scores(scores, share)
 
 
 def _shares(counts: Int64s) -> Floats:

@@ -11,6 +11,8 @@ class CompletePolicy:
 
     complete_after_ms: int = 10 * MINUTE_MS
     """So long after its end a window is complete, whatever was heard since."""
+    is_early: bool = True
+    """Whether a device's window is complete when the device has gone on to a later one."""
     step_ms: int = MINUTE_MS // 2
     """Windows are judged at multiples of this: shorter costs a call of every detector each time."""
     oldest_ms: int = 5 * DAY_MS

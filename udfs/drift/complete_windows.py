@@ -151,7 +151,7 @@ class CompleteWindows:
         assert step_ms > self.settled_ms, "the input clock never goes back"
         self.settled_ms = step_ms
         self._open_due(step_ms)
-        is_complete = self._is_complete(step_ms - policy.complete_after_ms)
+        is_complete = self._is_complete(step_ms - policy.complete_after_ms, policy.is_early)
         done, self.open = self.open.filter(is_complete), self.open.filter(~is_complete)
         if done.is_empty():
             return pl.DataFrame(schema=COMPLETE_SCHEMA)
@@ -202,8 +202,10 @@ class CompleteWindows:
             last, on="subject", how="left"
         )
 
-    def _is_complete(self, over_ms: int) -> pl.Series:
+    def _is_complete(self, over_ms: int, is_early: bool) -> pl.Series:  # noqa: FBT001 - a setting
         """Say of each open window whether its device went on, or it ended by an instant."""
+        if not is_early:
+            return self.open.select(END_MS.le(over_ms)).to_series()
         progress = self.subjects.select("subject", "scope", "progress_ms")
         is_device = pl.col("scope") == Scope.DEVICE.value
         has_gone_on = is_device & (pl.col("window_start") < pl.col("progress_ms"))

@@ -12,6 +12,7 @@ import polars as pl
 
 from schemas.control import AcceptNewNormal
 from udfs.drift.findings import DriftFinding
+from udfs.drift.stream_member import StreamMember
 from udfs.drift.unreadable import UnreadableStreams
 from udfs.frame_bytes import join_bodies, split_bodies
 
@@ -58,7 +59,10 @@ class Detectors(Protocol):
         ...
 
 
-MEMBERS: dict[str, type[Detectors]] = {"unreadable": UnreadableStreams}
+MEMBERS: dict[str, type[Detectors]] = {
+    "unreadable": UnreadableStreams,
+    "streams": StreamMember,
+}
 """The detectors of every shard, in the order in which they look; a name is for ever."""
 
 

@@ -130,11 +130,17 @@ class StreamDetectors:
         self.rates[streams] = empty_rates(len(streams))
         self.quality[streams] = empty_quality(len(streams))
 
-    def observe(self, seen: Observations) -> StreamStep:
-        """Take windows, any number of each stream, in the order of their times."""
+    def observe(self, seen: Observations, residual: Floats | None = None) -> StreamStep:
+        """Take windows, any number of each stream, in the order of their times.
+
+        Args:
+            seen: the windows.
+            residual: what D1 looks at instead of their values, NaN for nothing; the rules about
+                the measuring look at the values themselves.
+        """
         self.window_ms[seen.stream] = seen.window_ms
         turns = Turns.of([self._rules(part) for part in seen.rounds()])
-        step = self.shifts.observe(seen)
+        step = self.shifts.observe(seen if residual is None else replace(seen, value=residual))
         fired = _explained(step.fired, self._has_flaw(step.fired.stream))
         return StreamStep(
             step.log10_e,

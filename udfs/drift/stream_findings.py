@@ -7,9 +7,10 @@ from typing import Any
 
 from udfs.drift.alarms import Alarms
 from udfs.drift.findings import DriftFinding, Rule, Severity, State
+from udfs.drift.shift_alarms import RANKS
 from udfs.drift.shift_findings import ShiftPicture
 from udfs.drift.shift_table import NEVER_MS
-from udfs.drift.stream_detectors import StreamStep
+from udfs.drift.stream_detectors import StreamDetectors, StreamStep
 from udfs.partition_clocks import Int64s
 
 SHIFT = "esr"
@@ -125,6 +126,34 @@ def _finding(
 def _reason(alarm: dict[str, Any]) -> str:
     change = f"{alarm['before']:.6g} -> {alarm['after']:.6g}"
     return f"{alarm['note']}: {change}" if alarm["note"] else f"mean {change}"
+
+
+def accepted_findings(
+    rows: Int64s, names: Sequence[StreamName], detectors: StreamDetectors, clock_ms: int
+) -> list[DriftFinding]:
+    """Return the ends of the incidents of streams whose present is accepted as normal.
+
+    Args:
+        rows: the streams.
+        names: of all streams, by row.
+        detectors: of them, before they forget.
+        clock_ms: when it is accepted.
+    """
+    table = detectors.shifts.table
+    is_open = table["opened_rank"][rows] > 0
+    found = []
+    for row in rows[is_open].tolist():
+        alarm = {
+            "detector": SHIFT,
+            "severity": str(RANKS[table["opened_rank"][row]]),
+            "first_seen_ms": int(table["opened_ms"][row]),
+            "detected_at_ms": clock_ms,
+            "log10_e": 0.0,
+            "direction": "",
+        }
+        ended = _ended(alarm, names[row], int(detectors.window_ms[row]))
+        found.append(replace(ended, reason="accepted_new_normal"))
+    return found
 
 
 def insufficient(name: StreamName, time_ms: int, count: int, needed: int) -> DriftFinding:

@@ -10,6 +10,9 @@ from udfs.windows import Scope
 
 NAMES = ("tenant_id", "scope", "subject", "metric", "deployment_group", "model_version")
 
+PEERS = "peers"
+"""Scope of a group's windows in a shard that has them only to compare devices with."""
+
 DRIFT_ROW_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(NAMES, pl.String),
     "window_start": pl.Int64,
@@ -73,7 +76,19 @@ def drift_rows(deltas: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-DRIFT_ROWS = RowShape(PLACED_DRIFT_SCHEMA, tuple(scope.value for scope in Scope), drift_rows)
+def peer_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of groups as all shards get them: each device is compared with its group."""
+    no_bins = pl.lit([], pl.List(pl.Int64))
+    of_groups = rows.filter(pl.col("scope") == Scope.GROUP.value)
+    return of_groups.with_columns(
+        pl.lit(PEERS).alias("scope"), no_bins.alias("bin_counts"),
+        no_bins.cast(pl.List(pl.Int32)).alias("bins"),
+    )  # fmt: skip
+
+
+DRIFT_ROWS = RowShape(
+    PLACED_DRIFT_SCHEMA, tuple(scope.value for scope in Scope), drift_rows, peer_rows
+)
 
 
 def no_drift_rows() -> pl.DataFrame:

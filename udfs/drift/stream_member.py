@@ -1,0 +1,135 @@
+"""The detectors of single streams as a member of the bank of a shard.
+
+    windows of devices ─── less what their group did ──> streams of devices (5 min)
+    windows of groups and tenants ─────────────────────> streams of groups (1 min, with seasons)
+
+A stream is one metric of one subject under one model version: a new version learns anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from schemas.control import AcceptNewNormal
+from udfs.drift.budget import Budget
+from udfs.drift.findings import DriftFinding
+from udfs.drift.observations import Observations
+from udfs.drift.peers import PeerBook
+from udfs.drift.shift_policy import ShiftPolicy
+from udfs.drift.stream_book import StreamBook
+from udfs.drift.stream_detectors import StreamDetectors, stream_policy
+from udfs.drift.stream_findings import accepted_findings, findings_of
+from udfs.drift.stream_state import detector_bytes, detectors_from_bytes
+from udfs.drift.window_rows import PEERS
+from udfs.frame_bytes import frame_body, join_bodies, read_body, split_bodies
+from udfs.histogram import Floats
+from udfs.offline_policy import DAY_MS
+from udfs.windows import Scope, WindowPolicy
+
+METRICS_PER_DEVICE = 8
+"""Streams of a device that share the budget; with more of them the budget is exceeded in
+proportion."""
+_WINDOWS = WindowPolicy()
+DEVICE_POLICY = stream_policy(
+    Budget(), _WINDOWS.device_window_ms, METRICS_PER_DEVICE, ShiftPolicy(), learn_ms=DAY_MS
+)
+GROUP_POLICY = stream_policy(
+    Budget(),
+    _WINDOWS.group_window_ms,
+    METRICS_PER_DEVICE,
+    # Two days, as a season must have been seen twice.
+    ShiftPolicy(window_count=2_880, min_span_ms=2 * DAY_MS, has_season=True),
+    learn_ms=DAY_MS,
+)
+OF_GROUPS = (Scope.GROUP.value, Scope.TENANT.value)
+
+
+@dataclass
+class StreamMember:
+    """All streams of a shard; a step changes them in place."""
+
+    devices: StreamBook = field(default_factory=StreamBook)
+    groups: StreamBook = field(default_factory=StreamBook)
+    device_detectors: StreamDetectors = field(
+        default_factory=lambda: StreamDetectors(DEVICE_POLICY)
+    )
+    group_detectors: StreamDetectors = field(default_factory=lambda: StreamDetectors(GROUP_POLICY))
+    peers: PeerBook = field(default_factory=PeerBook)
+
+    def observe(self, windows: pl.DataFrame, clock_ms: int) -> list[DriftFinding]:
+        """Look at windows, see `Detectors.observe`."""
+        self.peers.take(windows.filter(pl.col("scope") == PEERS), clock_ms)
+        of_devices = windows.filter(pl.col("scope") == Scope.DEVICE.value)
+        means = self.peers.means_of(of_devices)
+        found = _look(self.devices, self.device_detectors, of_devices, means)
+        of_groups = windows.filter(pl.col("scope").is_in(OF_GROUPS))
+        alone = np.full(len(of_groups), np.nan)
+        return found + _look(self.groups, self.group_detectors, of_groups, alone)
+
+    def accept(self, accepted: Sequence[AcceptNewNormal], clock_ms: int) -> list[DriftFinding]:
+        """Let the streams that are meant learn anew; end their incidents."""
+        found: list[DriftFinding] = []
+        for event in accepted:
+            for book, detectors in (
+                (self.devices, self.device_detectors),
+                (self.groups, self.group_detectors),
+            ):
+                rows = book.covered_by(event)
+                found += accepted_findings(rows, book.names, detectors, clock_ms)
+                detectors.forget(rows)
+        return found
+
+    def to_bytes(self) -> bytes:
+        """Write everything."""
+        return join_bodies(
+            {
+                "devices": frame_body(self.devices.known),
+                "groups": frame_body(self.groups.known),
+                "device_detectors": detector_bytes(self.device_detectors),
+                "group_detectors": detector_bytes(self.group_detectors),
+                "peers": frame_body(self.peers.sums),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            StateLayoutError: the bytes are of no version that is known.
+        """
+        bodies: dict[str, Any] = {name: bytes(body) for name, body in split_bodies(packed).items()}
+        return cls(
+            StreamBook(read_body(bodies["devices"])),
+            StreamBook(read_body(bodies["groups"])),
+            detectors_from_bytes(bodies["device_detectors"], DEVICE_POLICY),
+            detectors_from_bytes(bodies["group_detectors"], GROUP_POLICY),
+            PeerBook(read_body(bodies["peers"])),
+        )
+
+
+def _look(
+    book: StreamBook, detectors: StreamDetectors, windows: pl.DataFrame, peer_means: Floats
+) -> list[DriftFinding]:
+    """Let detectors look at windows of one kind."""
+    if windows.is_empty():
+        return []
+    streams, has_peers = book.streams_of(windows, ~np.isnan(peer_means))
+    detectors.grow(len(book))
+    value = windows["mean"].fill_null(np.nan).to_numpy()
+    seen = Observations(
+        stream=streams,
+        start_ms=windows["window_start"].to_numpy(),
+        value=value,
+        count=windows["count"].to_numpy().astype(np.int64),
+        missing_count=windows["missing_count"].to_numpy().astype(np.int64),
+        nan_count=windows["nan_count"].to_numpy().astype(np.int64),
+        out_of_range_count=windows["out_of_range_count"].to_numpy().astype(np.int64),
+        window_ms=windows["window_ms"].to_numpy().astype(np.int64),
+    )
+    residual = np.where(has_peers, value - peer_means, value)
+    step = detectors.observe(seen, residual)
+    return list(findings_of(step, book.names, detectors.window_ms))
