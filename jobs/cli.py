@@ -14,6 +14,7 @@ import typer
 from jobs.control_cli import app as control
 from jobs.dead_letters_cli import app as dead_letters
 from jobs.detect_cli import detect
+from jobs.explain_cli import explain
 from jobs.query_cli import query
 from schemas.errors import FleetpulseError, SettingsError
 
@@ -223,6 +224,7 @@ def load(context: typer.Context) -> None:
 
 app.command()(query)
 app.command()(detect)
+app.command()(explain)
 
 
 @app.command()

@@ -5,7 +5,9 @@ before {mean, p05, ...}, after {...}      ->  before_mean, before_p05, ..., afte
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -64,6 +66,24 @@ FINDING_COLUMNS: Mapping[str, pa.DataType] = MappingProxyType(
 def flat_findings(findings: pl.DataFrame) -> pl.DataFrame:
     """Return decoded findings with the columns of the table beside the nested ones."""
     return findings.with_columns(*_baseline(), *_samples())
+
+
+def nested_finding(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the table as the record of the topic that it came from, times as UTC ms.
+
+    Args:
+        row: `FINDING_COLUMNS` by name, times as datetimes.
+    """
+    values = {name: _as_ms(row[name]) for name in FINDING_COLUMNS}
+    baseline = {name: values.pop(column) for name, (column, _) in _BASELINE.items()}
+    for part in _SAMPLES:
+        values[part] = {name: values.pop(f"{part}_{name}") for name in _SAMPLE}
+    has_baseline = baseline["baseline_id"] != _WITHOUT_BASELINE["baseline_id"]
+    return values | {"baseline": baseline if has_baseline else None}
+
+
+def _as_ms(value: Any) -> Any:
+    return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
 
 
 def _baseline() -> Iterator[pl.Expr]:

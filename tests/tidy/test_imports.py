@@ -58,7 +58,7 @@ OWNERS = {
     "benchmarks/simulator.py",
     "tenacity": "schemas/registry.py sinks/retry.py udfs/decode_function.py",
     "typer": "jobs/cli.py jobs/control_cli.py jobs/dead_letters_cli.py jobs/query_cli.py "
-    "jobs/detect_cli.py",
+    "jobs/detect_cli.py jobs/explain_cli.py",
     "xxhash": "udfs/shards.py udfs/contact_dedup.py udfs/point_identity.py",
 }
 """Third-party libraries by the files that may import them."""

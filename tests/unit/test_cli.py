@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 
-COMMANDS = ["up", "down", "status", "simulate", "submit", "stop", "load", "query", "doctor"]
+COMMANDS = ["up", "down", "status", "simulate", "submit", "stop", "load", "query", "explain"]
+COMMANDS += ["doctor"]
 
 
 def fleetpulse(*arguments: str) -> subprocess.CompletedProcess[str]:
