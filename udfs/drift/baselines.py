@@ -118,8 +118,11 @@ def innovations(y: Floats, before: Floats, is_next: Bools, phi: Floats) -> Float
 
 def bins_of(e: Floats, edges: NDArray[np.float32]) -> Int64s:
     """Return the bin of each innovation; shapes (n,) and (n, BIN_COUNT - 1)."""
-    places: Int64s = (e.astype(np.float32)[:, None] > edges).sum(axis=1)
-    return places
+    is_above = e.astype(np.float32)[:, None] > edges
+    # Added as bytes: numpy would turn each into 8 first.
+    places = np.add.reduce(is_above.view(np.uint8), axis=1, dtype=np.uint8)
+    found: Int64s = places.astype(np.int64)
+    return found
 
 
 def _bins(e: Floats) -> tuple[NDArray[np.float32], Int64s]:

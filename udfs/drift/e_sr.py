@@ -14,12 +14,16 @@ References:
     Roberts 1966, A comparison of some control chart procedures, Technometrics 8(3).
 """
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from udfs.drift.normal_scores import standardised
 from udfs.histogram import Floats
 from udfs.partition_clocks import Int64s
+
+Singles: TypeAlias = NDArray[np.float32]
 
 SHIFTS = np.array([-2.5, -1.0, -0.5, 0.5, 1.0, 2.5])
 """Strengths of the components of location; a shift is found fastest by the strength it has."""
@@ -94,16 +98,31 @@ def tempered(psi: Floats, variance_ratio: Floats) -> Floats:
     return higher
 
 
-def advance(evidence: NDArray[np.float32], log_factor: Floats) -> NDArray[np.float32]:
+def log_factors(z: Singles, spread: Singles, psi: Singles) -> Singles:
+    """Return lambda * score - psi of every component, all in 32 bits as the state keeps them.
+
+    Args:
+        z: normal scores, shape (n,).
+        spread: scores of dispersion, same shape.
+        psi: log-means, shape (n, COMPONENT_COUNT).
+    """
+    found = np.empty(psi.shape, np.float32)
+    np.multiply(z[:, None], SHIFTS.astype(np.float32), out=found[:, : len(SHIFTS)])
+    np.multiply(spread[:, None], SPREADS.astype(np.float32), out=found[:, len(SHIFTS) :])
+    found -= psi
+    return found
+
+
+def advance(evidence: Singles, log_factor: Floats | Singles) -> Singles:
     """Return R of every component after one window; shapes (n, COMPONENT_COUNT)."""
-    factor = np.exp(log_factor.astype(np.float32))
-    after: NDArray[np.float32] = (np.float32(1.0) + evidence) * factor
-    return np.minimum(after, np.float32(R_MAX))
+    after: Singles = np.exp(log_factor.astype(np.float32, copy=False))
+    after *= np.float32(1.0) + evidence
+    return np.minimum(after, np.float32(R_MAX), out=after)
 
 
 def onsets(
-    onset: NDArray[np.float32], starts_ms: Int64s, log_factor: Floats, start_ms: Int64s
-) -> tuple[NDArray[np.float32], Int64s]:
+    onset: Singles, starts_ms: Int64s, log_factor: Floats | Singles, start_ms: Int64s
+) -> tuple[Singles, Int64s]:
     """Return when each component's shift most likely began, and the statistic that says so.
 
     The most likely start is where the sum of log-factors up to now is largest: where a CUSUM
@@ -119,10 +138,11 @@ def onsets(
         Page 1954, Continuous inspection schemes, Biometrika 41.
     """
     since = np.where(onset > 0, starts_ms, start_ms[:, None])
-    return np.maximum(onset + log_factor.astype(np.float32), np.float32(0.0)), since
+    grown = onset + log_factor.astype(np.float32, copy=False)
+    return np.maximum(grown, np.float32(0.0), out=grown), since
 
 
-def mixture(evidence: NDArray[np.float32]) -> Floats:
+def mixture(evidence: Singles) -> Floats:
     """Return E: the evidence of all components together, shape (n,).
 
     The sum is taken component by component, so that its rounding is that of a single row.
@@ -133,7 +153,7 @@ def mixture(evidence: NDArray[np.float32]) -> Floats:
     return total
 
 
-def log10_of(evidence: NDArray[np.float32]) -> Floats:
+def log10_of(evidence: Singles) -> Floats:
     """Return log10 of E, shape (n,)."""
     log10_e: Floats = np.log10(np.maximum(mixture(evidence), np.finfo(np.float64).tiny))
     return log10_e

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.drift.e_sr import advance, log10_of, onsets
+from udfs.drift.e_sr import Singles, advance, log10_of, onsets
 from udfs.drift.observations import Observations
 from udfs.drift.shift_table import RECENT_COUNT, Table
 from udfs.drift.value_codes import Codes
@@ -35,7 +35,7 @@ class WindowBlock:
     seen: Observations
     codes: Codes
     y: Floats
-    log_factor: Floats
+    log_factor: Singles
 
 
 def first_of_stream(streams: Int64s) -> Bools:
@@ -43,6 +43,10 @@ def first_of_stream(streams: Int64s) -> Bools:
     is_first: Bools = np.ones(len(streams), np.bool_)
     is_first[1:] = streams[1:] != streams[:-1]
     return is_first
+
+
+def _last_of_stream(streams: Int64s) -> Bools:
+    return np.roll(first_of_stream(streams), -1)
 
 
 def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats, Bools]:
@@ -57,29 +61,47 @@ def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats,
         log10 of E after each window, and which windows are of calm streams; both of shape (n,).
     """
     streams = block.seen.stream
-    rank = ranks_within(streams)
-    order = np.argsort(rank, kind="stable")
-    rounds = np.split(order, np.cumsum(np.bincount(rank))[:-1])
-    evidence = np.zeros(block.log_factor.shape, np.float32)
-    onset, starts_ms = np.zeros_like(evidence), np.zeros(evidence.shape, np.int64)
-    for number, places in enumerate(rounds):
-        rows, factors = streams[places], block.log_factor[places]
-        is_first = number == 0
-        before = table["evidence"][rows] if is_first else evidence[places - 1]
-        evidence[places] = advance(before, factors)
-        below = table["onset"][rows] if is_first else onset[places - 1]
-        since = table["starts_ms"][rows] if is_first else starts_ms[places - 1]
-        onset[places], starts_ms[places] = onsets(
-            below, since, factors, block.seen.start_ms[places]
-        )
+    evidence, onset, starts_ms = _recursion(table, block)
     log10_e = log10_of(evidence)
     is_calm = _calm_windows(streams, (log10_e < level) & (table["opened_rank"][streams] == 0))
-    is_last = np.roll(first_of_stream(streams), -1) & is_calm
+    if is_calm.all():
+        is_last = _last_of_stream(streams)
+        store_ends(table, block.seen, block.codes, block.y)
+    else:
+        is_last = _last_of_stream(streams) & is_calm
+        store_ends(table, block.seen.take(is_calm), block.codes[is_calm], block.y[is_calm])
     rows = streams[is_last]
     table["evidence"][rows] = evidence[is_last]
     table["onset"][rows], table["starts_ms"][rows] = onset[is_last], starts_ms[is_last]
-    store_ends(table, block.seen.take(is_calm), block.codes[is_calm], block.y[is_calm])
     return log10_e, is_calm
+
+
+def _recursion(table: Table, block: WindowBlock) -> tuple[Singles, Singles, Int64s]:
+    """Return evidence, CUSUM and its start after each window, shapes (n, COMPONENT_COUNT)."""
+    streams, start_ms = block.seen.stream, block.seen.start_ms
+    first = np.flatnonzero(first_of_stream(streams))
+    rows, factors = streams[first], block.log_factor[first]
+    evidence = advance(table["evidence"][rows], factors)
+    onset, starts_ms = onsets(
+        table["onset"][rows], table["starts_ms"][rows], factors, start_ms[first]
+    )
+    if len(first) == len(streams):
+        return evidence, onset, starts_ms
+    shape = block.log_factor.shape
+    found = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int64)
+    counts = np.diff(first, append=len(streams))
+    for number in range(int(counts.max())):
+        goes_on = counts > number
+        if not goes_on.all():
+            first, counts = first[goes_on], counts[goes_on]
+            evidence, onset, starts_ms = evidence[goes_on], onset[goes_on], starts_ms[goes_on]
+        places = first + number
+        if number > 0:
+            factors = block.log_factor[places]
+            evidence = advance(evidence, factors)
+            onset, starts_ms = onsets(onset, starts_ms, factors, start_ms[places])
+        found[0][places], found[1][places], found[2][places] = evidence, onset, starts_ms
+    return found
 
 
 def _calm_windows(streams: Int64s, is_low: Bools) -> Bools:
@@ -106,7 +128,11 @@ def store_ends(table: Table, seen: Observations, codes: Codes, y: Floats) -> Non
     """
     if not len(seen):
         return
-    is_last = np.roll(first_of_stream(seen.stream), -1)
+    is_first = first_of_stream(seen.stream)
+    if is_first.all():
+        _store_one(table, seen, codes, y)
+        return
+    is_last = _last_of_stream(seen.stream)
     rows, rank = seen.stream[is_last], ranks_within(seen.stream)
     counts = rank[is_last] + 1
     is_kept = rank >= np.repeat(counts, counts) - RECENT_COUNT
@@ -116,3 +142,12 @@ def store_ends(table: Table, seen: Observations, codes: Codes, y: Floats) -> Non
     table["recent_count"][rows] += counts.astype(np.uint32)
     table["before_y"][rows] = y[is_last]
     table["expected_ms"][rows] = (seen.start_ms + seen.window_ms)[is_last]
+
+
+def _store_one(table: Table, seen: Observations, codes: Codes, y: Floats) -> None:
+    """Remember one window of each stream: what `store_ends` does, without the ranks."""
+    rows, count = seen.stream, table["recent_count"][seen.stream]
+    table["recent"][rows, count % RECENT_COUNT] = codes
+    table["recent_count"][rows] = count + np.uint32(1)
+    table["before_y"][rows] = y
+    table["expected_ms"][rows] = seen.start_ms + seen.window_ms

@@ -12,7 +12,7 @@ import numpy as np
 
 from udfs.drift.alarms import Alarms, joined, no_alarms
 from udfs.drift.baselines import bins_of, innovations
-from udfs.drift.e_sr import advance, exponents, log10_of, onsets
+from udfs.drift.e_sr import Singles, advance, log10_of, log_factors, onsets
 from udfs.drift.observations import Observations
 from udfs.drift.seasons import Season
 from udfs.drift.shift_alarms import judge, watch_level
@@ -93,7 +93,10 @@ class ShiftStreams:
         log10_e = np.full(len(seen), NO_EVIDENCE)
         is_frozen = self.table["phase"][seen.stream] == Phase.FROZEN
         places = np.flatnonzero(is_frozen & seen.has_value)
-        is_calm = self._observe_calm(seen.take(places), log10_e, places)
+        calm = seen if len(places) == len(seen) else seen.take(places)
+        is_calm = self._observe_calm(calm, log10_e, places)
+        if is_calm.all() and len(places) == len(seen):
+            return ShiftStep(log10_e)
         rest = np.flatnonzero(seen.has_value & _others(len(seen), places[is_calm]))
         rest = rest[np.lexsort((seen.start_ms[rest], seen.stream[rest]))]
         steps = []
@@ -127,9 +130,13 @@ class ShiftStreams:
         """Weigh the windows of frozen streams that stay calm; say which windows those are."""
         if not len(seen):
             return np.zeros(0, np.bool_)
-        order = np.lexsort((seen.start_ms, seen.stream))
-        seen = seen.take(order)
+        order = np.arange(len(seen))
         is_first = first_of_stream(seen.stream)
+        # Most calls bring one window of each stream, in order: nothing to move then.
+        if not (is_first.all() and (seen.stream[1:] > seen.stream[:-1]).all()):
+            order = np.lexsort((seen.start_ms, seen.stream))
+            seen = seen.take(order)
+            is_first = first_of_stream(seen.stream)
         codes = codes_of(self._scaled(seen))
         y = Y_OF_CODE[codes] - self._expected(seen.stream, seen.start_ms)
         before = np.where(is_first, self.table["before_y"][seen.stream], np.roll(y, 1))
@@ -208,16 +215,15 @@ class ShiftStreams:
         )
         return log10_of(evidence)
 
-    def _log_factors(self, rows: Int64s, y: Floats, before: Floats, is_next: Bools) -> Floats:
+    def _log_factors(self, rows: Int64s, y: Floats, before: Floats, is_next: Bools) -> Singles:
         """Return what each window adds to the evidence, shape (n, COMPONENT_COUNT)."""
         e = innovations(y, before, is_next, self.table["phi"][rows].astype(np.float64))
         at = bins_of(e, self.table["edges"][rows])
-        exponent = exponents(
-            self.table["scores"][rows, at].astype(np.float64),
-            self.table["spreads"][rows, at].astype(np.float64),
+        return log_factors(
+            self.table["scores"][rows, at],
+            self.table["spreads"][rows, at],
+            self.table["psi"][rows],
         )
-        factors: Floats = exponent - self.table["psi"][rows]
-        return factors
 
     def _learn(self, seen: Observations, scaled: Floats, is_next: Bools) -> None:
         """Keep the windows of streams that still learn; learn where there are enough."""
