@@ -69,8 +69,8 @@ def test_a_killed_job_sends_the_findings_of_the_pure_chain_once_and_their_alerts
         if (at_ms := begin_ms + minute * MINUTE_MS + 1_000)
     ]
     written = Aggregate(MINUTE_MS, is_gathered=True).windows(log, begin_ms + 85 * MINUTE_MS)
-    first = [w for w in written if w.at_ms < begin_ms + 28 * MINUTE_MS]
-    second = [w for w in written if first[-1].at_ms < w.at_ms < begin_ms + 45 * MINUTE_MS]
+    first = [w for w in written if w.at_ms < begin_ms + 38 * MINUTE_MS]
+    second = [w for w in written if first[-1].at_ms < w.at_ms < begin_ms + 48 * MINUTE_MS]
     last = written[len(first) + len(second) :]
     chain = DriftChain(SHARD_COUNT, drift_policy(settings, PARTITION_COUNT))
 
