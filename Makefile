@@ -68,8 +68,9 @@ fuzz: setup ## a million mutated messages on the codec, about half an hour; not 
 demo: setup ## the whole engine with a simulated fleet, live; DEMO_SECONDS=60 ends by itself
 	@exec $(BIN)/fleetpulse demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-bench: setup ## decode speed; at 1 M points a minute freshness and alerts of the whole engine (half an hour)
+bench: setup ## decode speed; drift against its goals; at 1 M points a minute freshness and alerts of the whole engine (half an hour)
 	$(BIN)/python -m benchmarks.measure_codec --out benchmarks/out/codec.json
+	$(BIN)/python -m benchmarks.measure_drift --out benchmarks/out/drift.json
 	$(BIN)/python -m benchmarks.measure_freshness --out benchmarks/out/freshness.json
 	$(BIN)/python -m benchmarks.measure_alerts --out benchmarks/out/alerts.json
 

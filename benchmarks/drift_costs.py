@@ -13,6 +13,7 @@ from benchmarks.drift_judges import D1, learned
 from benchmarks.drift_series import NORMAL, windows_of
 from udfs.drift.observations import Observations
 from udfs.drift.shift_policy import ShiftPolicy
+from udfs.drift.shift_state import shift_bytes
 from udfs.drift.shift_table import SHIFT_ROW
 from udfs.drift.stream_detectors import StreamDetectors, StreamPolicy
 
@@ -40,6 +41,8 @@ def costs(seed: int) -> Iterator[Line]:
             speed = per_cpu_s(detectors, blocks(rng, count, windows))
             name = f"D1, D3, D5, {count:,} streams, windows a call {windows}: updates a CPU s"
             yield Line(name, speed)
+    size = len(shift_bytes(many(few, STREAM_COUNTS[-1]).streams)) / STREAM_COUNTS[-1]
+    yield Line("D1, bytes a stream of the state", size, high=STATE_MAX_BYTES)
     yield Line("D1, bytes a stream in memory", SHIFT_ROW.itemsize, high=STATE_MAX_BYTES)
 
 

@@ -72,9 +72,9 @@ class Line:
         if math.isinf(self.measured) or math.isinf(bound):
             return "missed: never"
         near = abs(self.measured - bound) <= NOISE_ERRORS * self.error
-        return f"missed by {abs(self.measured / bound - 1):.0%}".replace("%", " %") + (
-            ", within noise" if near else ""
-        )
+        percent = 100 * abs(self.measured / bound - 1)
+        amount = f"{percent:.0f}" if percent >= 1 else f"{percent:.1g}"
+        return f"missed by {amount} %" + (", within noise" if near else "")
 
     @property
     def goal(self) -> str:

@@ -9,7 +9,7 @@ import importlib
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,17 @@ def maker(name: str, peer: Peer) -> Callable[[float], Any]:
     return lambda value: detector(**{peer.option: value}, **fixed)
 
 
-def fired(detector: Any, values: Any) -> list[int]:
-    """Return at which places it fires; it starts anew by itself."""
-    found = []
+def fired(detector: Any, values: Any) -> Iterator[int]:
+    """Yield the places at which it fires; it starts anew by itself."""
     for place, value in enumerate(values.tolist()):
         detector.update(value)
         if detector.drift_detected:
-            found.append(place)
-    return found
+            yield place
 
 
 def arl(detector: Any, values: Any) -> tuple[float | None, float]:
     """Return the mean windows between alarms and its standard error, as of a Poisson count."""
-    count = len(fired(detector, values))
+    count = sum(1 for _ in fired(detector, values))
     return (len(values) / count, len(values) / count**1.5) if count else (None, 0.0)
 
 
@@ -114,8 +112,8 @@ def delay(
     found = []
     for values in series[: peer.trial_count]:
         places = fired(make(threshold), values[PRELUDE - peer.prelude :])
-        after = [place + 1 - peer.prelude for place in places if place >= peer.prelude]
-        found.append(after[0] if after else len(values) - PRELUDE)
+        after = (place + 1 - peer.prelude for place in places if place >= peer.prelude)
+        found.append(next(after, len(values) - PRELUDE))
     return float(np.mean(found)), float(np.std(found, ddof=1) / math.sqrt(len(found)))
 
 
