@@ -17,7 +17,7 @@ from udfs.drift.findings import DriftFinding
 
 PREFIX_CHARS = 8
 GROUND = Colours("#ffffff", "#14171a")
-PAGES, PICTURES = {".html", ".htm"}, {".svg"}
+PAGES, PICTURES = {".html", ".htm"}, {".png", ".svg"}
 
 
 class Written(NamedTuple):
@@ -41,7 +41,7 @@ def require_out(out: Path | None) -> None:
     allowed = sorted(PAGES | PICTURES)
     if out is not None and out.suffix.lower() not in allowed:
         names = "a name that ends with " + ", ".join(allowed)
-        cure = "name the page x.html, or the picture x.svg"
+        cure = "name the page x.html, or the picture x.svg or x.png"
         raise SettingsError("--out", value=str(out), allowed=names, cure=cure)
 
 
@@ -58,7 +58,7 @@ def write_explanation(explained: Explained, out: Path | None) -> Written:
     require_out(out)
     path = out or default_out(explained.finding)
     try:
-        path.write_text(_content(explained, path), encoding="utf-8")
+        path.write_bytes(_content(explained, path))
     except OSError as error:
         cure = f"name another file: {error.strerror}"
         raise SettingsError(
@@ -67,9 +67,9 @@ def write_explanation(explained: Explained, out: Path | None) -> Written:
     return Written(path, headline(explained.finding, explained.incident))
 
 
-def _content(explained: Explained, path: Path) -> str:
+def _content(explained: Explained, path: Path) -> bytes:
     if path.suffix.lower() in PAGES:
-        return page_of(explained.finding, explained.incident)
+        return page_of(explained.finding, explained.incident).encode()
     if not can_draw(explained.finding):
         detector = explained.finding.detector
         raise SettingsError(
@@ -78,4 +78,10 @@ def _content(explained: Explained, path: Path) -> str:
             allowed=f"a page: a finding of {detector} has no histograms to draw",
             cure="name a file that ends with .html",
         )
-    return svg_of(draw_finding(explained.finding), GROUND)
+    drawing = draw_finding(explained.finding)
+    if path.suffix.lower() == ".svg":
+        return svg_of(drawing, GROUND).encode()
+    # Only who wants a PNG needs what draws pixels.
+    from jobs.explain_png import png_of  # noqa: PLC0415 - as said
+
+    return png_of(drawing)

@@ -20,7 +20,7 @@ def explain(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="x.html: a page; x.svg: the picture alone. [finding-<id>.html]"),
+        typer.Option(help="x.html: a page; x.svg, x.png: the picture alone. [finding-<id>.html]"),
     ] = None,
 ) -> None:
     """Draw a drift finding: what changed, since when, how sure, against which baseline.

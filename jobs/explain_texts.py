@@ -19,6 +19,7 @@ from jobs.explain_numbers import (
     with_unit,
 )
 from udfs.drift.findings import BaselineNote, DriftFinding, State
+from udfs.drift.value_codes import Y_MAX
 
 CSV_TENANT = "csv"
 """Of findings in a file of anybody's; its series are no devices."""
@@ -45,6 +46,8 @@ DETECTORS = {
     "new_type": "has a new type",
     "none": "has no verdict",
 }
+CUT_SIGMA = 0.99 * Y_MAX
+"""Values farther from the baseline are kept as if they were here."""
 WHOLE_SIGMA = 10.0
 """From here decimals say nothing."""
 POWER_MAX = 200.0
@@ -128,9 +131,14 @@ def change_text(finding: DriftFinding) -> str:
     scale, unit = scale_of(finding), unit_of(finding.metric)
     if finding.direction in {"wide", "spread", "narrow"}:
         return _spread_text(finding, scale, unit)
-    means = f"mean {scale.text(before)} → {with_unit(scale.text(after), unit)}"
     sigma = finding.shift_sigma
+    least = " " if sigma is None or abs(sigma) < CUT_SIGMA else f" {_side(sigma)} "
+    means = f"mean {scale.text(before)} →{least}{with_unit(scale.text(after), unit)}"
     return means if sigma is None else f"{means} ({sigma_text(sigma)})"
+
+
+def _side(sigma: float) -> str:
+    return "at least" if sigma > 0 else "at most"
 
 
 def _spread_text(finding: DriftFinding, scale: Scale, unit: str) -> str:
@@ -161,8 +169,10 @@ def sigma_text(sigma: float) -> str:
     """Write a distance in standard deviations.
 
     >>> sigma_text(1.1516), sigma_text(-30.06), sigma_text(0.004)
-    ('+1.2 sigma', '-30 sigma', '+0.0 sigma')
+    ('+1.2 sigma', '-30 sigma or more', '+0.0 sigma')
     """
+    if abs(sigma) >= CUT_SIGMA:
+        return f"{sigma:+.0f} sigma or more"
     return f"{sigma:+.0f} sigma" if abs(sigma) >= WHOLE_SIGMA else f"{sigma:+z.1f} sigma"
 
 

@@ -39,6 +39,7 @@ OWNERS = {
     "jobs/backtest.py jobs/backtest_log.py jobs/detect.py "
     "benchmarks/delivery_books.py",
     "pandas": "udfs/decode_function.py udfs/sum_function.py",
+    "PIL": "jobs/explain_png.py",
     "prometheus_client": "sinks/prometheus_endpoint.py jobs/loader_status.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "

@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image, ImageColor
 from typer.testing import CliRunner
 
 from jobs.cli import app
+from jobs.detect import DetectRequest, run_detect
 from jobs.explain import default_out
+from jobs.explain_marks import FILLS
 from jobs.explain_source import from_file, from_tables
 from schemas.errors import SettingsError
 from schemas.finding_columns import nested_finding
@@ -16,7 +20,7 @@ from schemas.topics import Topic
 from sinks.messages import Message
 from sinks.table_rows import rows_of
 from tests.drift_findings import START_MS, finding
-from tests.explained import shifted, write_findings
+from tests.explained import SEED, shifted, write_findings
 from udfs.drift.finding_messages import finding_of, finding_result
 from udfs.drift.findings import Sample
 
@@ -112,6 +116,34 @@ def test_a_picture_alone_needs_histograms(file, tmp_path):
     answer = explain("b0", "--file", file, "--out", tmp_path / "y.svg")
     assert "ends with .html" in str(answer.exception)
     assert not (tmp_path / "y.svg").exists()
+
+
+def test_a_png_has_the_colours_of_both_histograms(file, tmp_path):
+    assert explain(1, "--file", file, "--out", tmp_path / "x.PNG").exit_code == 0
+    with Image.open(tmp_path / "x.PNG") as image:
+        counts = {colour: count for count, colour in image.getcolors(maxcolors=1 << 20)}
+    assert image.format == "PNG"
+    for role in ("before", "after"):
+        colour = ImageColor.getrgb(FILLS[role].light)
+        assert counts[colour] > 10_000, role
+
+
+# 400 windows around 50 degrees, 200 around 53
+def test_what_detect_finds_can_be_explained_line_by_line(tmp_path):
+    rng = np.random.default_rng(SEED)
+    values = np.append(rng.normal(50, 1, 400), rng.normal(53, 1, 200))
+    times = (format_instant(START_MS + n * 300_000) for n in range(600))
+    rows = [f"{time},{value}" for time, value in zip(times, values, strict=True)]
+    (tmp_path / "s.csv").write_text("\n".join(["at,cpu_temp_c", *rows]))
+    out = tmp_path / "f.jsonl"
+    series = DetectRequest(tmp_path / "s.csv", "cpu_temp_c", "at", None, "1/10k_device_days", out)
+    found = run_detect(series)
+    assert found.page_count >= 1
+    for line in range(1, found.finding_count + 1):
+        page = tmp_path / f"{line}.html"
+        answer = explain(line, "--file", out, "--out", page)
+        assert "cpu_temp_c is higher since 2 Jan 2026 09:" in answer.output
+        assert page.read_text(encoding="utf-8").count("<svg") >= 1
 
 
 @pytest.mark.parametrize("out", ["x.gif", "none/x.html", "x"])

@@ -57,6 +57,7 @@ def test_the_headline_says_what_whose_since_when_how_sure_and_against_what():
     ("changes", "said"),
     [
         ({"direction": "down"}, "is lower since"),
+        ({"shift_sigma": 30.06}, "mean 4.50 → at least 6.00 W (+30 sigma or more)"),
         ({"direction": "wide"}, "windows were 4.00 to 5.00 W, now 5.50 to 6.50 W"),
         ({"tenant_id": "csv", "subject": ""}, "power_w is higher"),
         ({"tenant_id": "csv"}, "power_w of series cam-1 is"),

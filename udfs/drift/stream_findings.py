@@ -15,6 +15,13 @@ from udfs.partition_clocks import Int64s
 
 SHIFT = "esr"
 ID_LENGTH = 32
+QUANTITIES = {
+    "stuck": "windows in a row without a change",
+    "missing_rate": "share of points",
+    "nan_rate": "share of points",
+    "out_of_range_rate": "share of points",
+}
+"""Of which a detector says before and after; others mean the value."""
 ACTIONS = {
     "up": "compare with what changed before the first window; roll back, or accept a new normal",
     "down": "compare with what changed before the first window; roll back, or accept a new normal",
@@ -125,7 +132,9 @@ def _finding(
 
 def _reason(alarm: dict[str, Any]) -> str:
     change = f"{alarm['before']:.6g} -> {alarm['after']:.6g}"
-    return f"{alarm['note']}: {change}" if alarm["note"] else f"mean {change}"
+    if alarm["note"]:
+        return f"{alarm['note']}: {change}"
+    return f"{QUANTITIES.get(alarm['detector'], 'mean')} {change}"
 
 
 def accepted_findings(
