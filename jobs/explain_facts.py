@@ -8,6 +8,7 @@ from jobs.explain_numbers import Scale, count_text, length_text, unit_of, window
 from jobs.explain_picture import share_text
 from jobs.explain_texts import (
     baseline_text,
+    began_of,
     chance_text,
     period_text,
     psi_text,
@@ -86,17 +87,24 @@ def _bin_text(moved: MovedBin, scale: Scale, unit: str) -> str:
     return f"{scale.text(moved.low)} to {with_unit(scale.text(moved.high), unit)}"
 
 
-def fact_rows(finding: DriftFinding) -> list[Row]:
+def fact_rows(finding: DriftFinding, incident: Sequence[DriftFinding] = ()) -> list[Row]:
     """Return all else that is known, each fact with its name."""
+    began_ms = began_of(finding, incident)
     rows = [
         ("what", subject_text(finding)),
-        ("began", time_text(finding.first_seen_ms)),
+        ("began", time_text(began_ms)),
+        *_later_start(finding, began_ms),
         ("detected", _detected(finding)),
         *_baseline(finding),
         ("said by the detector", finding.reason),
         *_around(finding),
     ]
     return [row for row in rows if row[1]]
+
+
+def _later_start(finding: DriftFinding, began_ms: int) -> Iterator[Row]:
+    if finding.first_seen_ms != began_ms:
+        yield "seen here", f"what came after {time_text(finding.first_seen_ms)}"
 
 
 def _detected(finding: DriftFinding) -> str:

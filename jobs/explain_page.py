@@ -13,7 +13,7 @@ from html import escape
 from jobs.explain_facts import Row, distance_rows, fact_rows, moved_rows, number_rows
 from jobs.explain_marks import svg_of
 from jobs.explain_picture import can_draw, draw_finding
-from jobs.explain_texts import headline, time_text
+from jobs.explain_texts import change_text, headline, time_text
 from jobs.explain_time_line import draw_time_line, in_order, role_of, words_of
 from udfs.drift.findings import DriftFinding, State
 
@@ -61,7 +61,7 @@ def page_of(finding: DriftFinding, incident: Sequence[DriftFinding] = ()) -> str
     """
     said = headline(finding, incident)
     body = [*_top(finding, said), *_picture(finding), *_tables(finding, incident)]
-    body += [*_time_line(finding, in_order(incident)), *_facts(finding)]
+    body += [*_time_line(finding, in_order(incident)), *_facts(finding, incident)]
     title = escape(f"{finding.metric or finding.detector}: drift finding {finding.finding_id[:8]}")
     return "\n".join(
         [
@@ -125,13 +125,14 @@ def _time_line(finding: DriftFinding, incident: Sequence[DriftFinding]) -> Itera
     yield f"<section><h2>The incident</h2>{svg_of(draw_time_line(incident))}<ol>"
     for each, word in zip(incident, words_of(incident), strict=True):
         here = " <strong>(this finding)</strong>" if each.finding_id == finding.finding_id else ""
-        told = f"{time_text(each.detected_at_ms)}: {word}, {each.severity.value}. {each.reason}"
+        grade = "" if each.state is State.RESOLVED else f", {each.severity.value}"
+        told = f"{time_text(each.detected_at_ms)}: {word}{grade}; {change_text(each)}"
         key = f'<span class="faint">{escape(each.finding_id[:8])}</span>'
         yield f"<li>{escape(told)}{here} {key}</li>"
     yield "</ol></section>"
 
 
-def _facts(finding: DriftFinding) -> Iterator[str]:
-    yield from _table("facts", "What is known beside it", fact_rows(finding))
+def _facts(finding: DriftFinding, incident: Sequence[DriftFinding]) -> Iterator[str]:
+    yield from _table("facts", "What is known beside it", fact_rows(finding, incident))
     ids = f"finding {finding.finding_id}, incident {finding.incident_id}"
     yield f"<footer>{escape(ids)}. Times are event time, UTC.</footer>"

@@ -62,11 +62,12 @@ def headline(finding: DriftFinding, incident: Sequence[DriftFinding] = ()) -> st
     Args:
         finding: any.
         incident: the findings of its incident; evidence starts anew after each of them, so the
-            strongest until then says how sure one is.
+            first says when it began, and the strongest until then how sure one is.
     """
-    parts = [f"{subject_text(finding)} {_verb(finding)}"]
+    began_ms = began_of(finding, incident)
+    parts = [f"{subject_text(finding)} {_verb(finding, began_ms)}"]
     if finding.state is not State.RESOLVED:
-        parts[0] += f" {_when(finding)}"
+        parts[0] += f" {_when(finding, began_ms)}"
     change = change_text(finding)
     parts[0] += f": {change}" if change else ""
     surest = surest_of(finding, incident)
@@ -80,8 +81,16 @@ def headline(finding: DriftFinding, incident: Sequence[DriftFinding] = ()) -> st
 
 def surest_of(finding: DriftFinding, incident: Sequence[DriftFinding]) -> DriftFinding:
     """Return the finding with the strongest evidence that an incident had until this one."""
-    until_now = [f for f in incident if f.detected_at_ms < finding.detected_at_ms]
-    return max([finding, *until_now], key=lambda each: each.log10_e)
+    return max(_until(finding, incident), key=lambda each: each.log10_e)
+
+
+def began_of(finding: DriftFinding, incident: Sequence[DriftFinding]) -> int:
+    """Return when an incident began, by what was known at this finding, UTC ms."""
+    return min(each.first_seen_ms for each in _until(finding, incident))
+
+
+def _until(finding: DriftFinding, incident: Sequence[DriftFinding]) -> list[DriftFinding]:
+    return [finding, *(f for f in incident if f.detected_at_ms < finding.detected_at_ms)]
 
 
 def subject_text(finding: DriftFinding) -> str:
@@ -95,12 +104,12 @@ def subject_text(finding: DriftFinding) -> str:
     return f"{metric} of {scope} {finding.subject} (tenant {finding.tenant_id})"
 
 
-def _verb(finding: DriftFinding) -> str:
+def _verb(finding: DriftFinding, began_ms: int) -> str:
     usual = DIRECTIONS.get(finding.direction) if finding.detector in {"esr", "psi"} else None
     verb = usual or DETECTORS.get(finding.detector) or f"shows {finding.detector}"
     if finding.state is State.RESOLVED:
         until = f"since {time_text(finding.detected_at_ms)}"
-        return f"is as usual again {until}, after it {_past(verb)} {_when(finding)}"
+        return f"is as usual again {until}, after it {_past(verb)} {_when(finding, began_ms)}"
     return verb
 
 
@@ -116,11 +125,11 @@ def _past(verb: str) -> str:
     return f"{past[first]} {rest}"
 
 
-def _when(finding: DriftFinding) -> str:
+def _when(finding: DriftFinding, began_ms: int) -> str:
     word = "at" if finding.window_ms == 0 else "since"
     if finding.state is State.RESOLVED:
         word = "from"
-    return f"{word} {time_text(finding.first_seen_ms)}"
+    return f"{word} {time_text(began_ms)}"
 
 
 def change_text(finding: DriftFinding) -> str:

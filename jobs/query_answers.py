@@ -50,7 +50,10 @@ _SPARE = ("p99", "p50", "covered_ratio", "min", "max", "count", "mean")
 _ALERTS_SPARE = ("last_seen", "subject", "deployment_group")
 _HISTORY_SPARE = ("reason", "subject", "deployment_group", "silence_s")
 _DRIFT_SPARE = ("last_detected", "first_seen", "log10_e", "direction")
-_INCIDENTS_SAID = "open incidents only; each with its evidence: SELECT * FROM v_open_drift"
+_INCIDENTS_SAID = (
+    "open incidents only; each with its evidence: SELECT * FROM v_open_drift; "
+    "one of them drawn: fleetpulse explain FINDING_ID"
+)
 _ROWS_SAID = "rows as stored, before merging; a tenant's bytes are an estimate by its share of rows"
 
 

@@ -78,12 +78,14 @@ def test_the_headline_fits_the_finding(changes, said):
 
 
 # E starts anew at 0 after each alarm:   8.2 (told) ... 2.0 (worse)
-def test_a_later_finding_is_as_sure_as_the_first_of_its_incident_was():
+def test_a_later_finding_began_and_is_as_sure_as_the_first_of_its_incident_was():
     first = finding()
     later = finding(
         finding_id="f-2", severity=Severity.CRITICAL, log10_e=2.0,
-        detected_at_ms=START_MS + 60 * MINUTE_MS,
+        first_seen_ms=START_MS + 40 * MINUTE_MS, detected_at_ms=START_MS + 60 * MINUTE_MS,
     )  # fmt: skip
+    assert "since 1 Jan 2026 00:00 UTC" in headline(later, [later, first])
+    assert "since 1 Jan 2026 00:40 UTC" in headline(later, [later])
     assert "180 million windows when told 1 Jan 2026 00:20 UTC" in headline(later, [later, first])
     assert "once in 100 windows," in headline(later, [later])
     assert "180 million windows," in headline(first, [later, first])
@@ -146,8 +148,8 @@ def test_the_incident_is_a_time_line_in_order_with_this_finding_marked():
     page = page_of(worse, [over, worse, told])
     (items,) = re.findall(r"<ol>(.*)</ol>", page, re.DOTALL)
     said = [re.sub("<[^>]+>", "", line) for line in items.splitlines() if line.strip()]
-    assert [re.search(r": (\S+), (\w+)", line).groups() for line in said] == [
-        ("told", "minor"), ("worse", "major"), ("over", "major"),
+    assert [re.search(r": (\w+)(?:, (\w+))?;", line).groups() for line in said] == [
+        ("told", "minor"), ("worse", "major"), ("over", None),
     ]  # fmt: skip
     assert [("(this finding)" in line) for line in said] == [False, True, False]
     assert Outline(page).tags.count("circle") == 4
