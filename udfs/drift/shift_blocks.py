@@ -15,7 +15,7 @@ import numpy as np
 
 from udfs.drift.e_sr import Singles, advance, log10_of, onsets
 from udfs.drift.observations import Observations
-from udfs.drift.shift_table import RECENT_COUNT, Table
+from udfs.drift.shift_table import MARKS, RECENT_COUNT, Table, marks_view
 from udfs.drift.value_codes import Codes
 from udfs.histogram import Floats
 from udfs.partition_clocks import Bools, Int64s, ranks_within
@@ -65,27 +65,39 @@ def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats,
     log10_e = log10_of(evidence)
     is_calm = _calm_windows(streams, (log10_e < level) & (table["opened_rank"][streams] == 0))
     if is_calm.all():
-        is_last = _last_of_stream(streams)
+        _store_marks(table, streams, (evidence, onset, starts_ms))
         store_ends(table, block.seen, block.codes, block.y)
-    else:
-        is_last = _last_of_stream(streams) & is_calm
+    elif is_calm.any():
+        marks = evidence[is_calm], onset[is_calm], starts_ms[is_calm]
+        _store_marks(table, streams[is_calm], marks)
         store_ends(table, block.seen.take(is_calm), block.codes[is_calm], block.y[is_calm])
-    rows = streams[is_last]
-    table["evidence"][rows] = evidence[is_last]
-    table["onset"][rows], table["starts_ms"][rows] = onset[is_last], starts_ms[is_last]
     return log10_e, is_calm
+
+
+def _store_marks(table: Table, streams: Int64s, found: tuple[Singles, Singles, Int64s]) -> None:
+    """Remember evidence, CUSUM and its start after the last window of each stream."""
+    is_last = _last_of_stream(streams)
+    if not is_last.all():
+        streams, found = streams[is_last], (found[0][is_last], found[1][is_last], found[2][is_last])
+    marks = np.empty(len(streams), MARKS)
+    for name, column in zip(MARKS.names or (), found, strict=True):
+        marks[name] = column
+    view = marks_view(table)
+    view[streams] = marks.view(view.dtype)
 
 
 def _recursion(table: Table, block: WindowBlock) -> tuple[Singles, Singles, Int64s]:
     """Return evidence, CUSUM and its start after each window, shapes (n, COMPONENT_COUNT)."""
     streams, start_ms = block.seen.stream, block.seen.start_ms
     first = np.flatnonzero(first_of_stream(streams))
-    rows, factors = streams[first], block.log_factor[first]
-    evidence = advance(table["evidence"][rows], factors)
-    onset, starts_ms = onsets(
-        table["onset"][rows], table["starts_ms"][rows], factors, start_ms[first]
+    is_single = len(first) == len(streams)
+    rows, factors = (
+        (streams, block.log_factor) if is_single else (streams[first], block.log_factor[first])
     )
-    if len(first) == len(streams):
+    marks = marks_view(table)[rows].view(MARKS)
+    evidence = advance(marks["evidence"], factors)
+    onset, starts_ms = onsets(marks["onset"], marks["starts_ms"], factors, start_ms[first])
+    if is_single:
         return evidence, onset, starts_ms
     shape = block.log_factor.shape
     found = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int64)
