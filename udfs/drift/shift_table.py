@@ -58,17 +58,21 @@ SHIFT_ROW = np.dtype(
         ("is_watched", np.bool_),  # the watch level was told
     ]
 )  # fmt: skip
-"""692 bytes in memory; scores, spreads and mean are worked out anew when bytes are read."""
+"""843 bytes in memory; scores, spreads and mean are worked out anew when bytes are read."""
 
 
 MARKS = np.dtype([(name, SHIFT_ROW[name]) for name in ("evidence", "onset", "starts_ms")])
 """What every window changes; in `SHIFT_ROW` these fields lie together, in this order."""
 
 
-_FIELDS = SHIFT_ROW.fields or {}
-_MARKS_AT = int(_FIELDS["evidence"][1])
+def _place(row: np.dtype[Any], name: str) -> int:
+    assert row.fields is not None
+    return int(row.fields[name][1])
+
+
+_MARKS_AT = _place(SHIFT_ROW, "evidence")
 assert all(
-    _FIELDS[name][1] - _MARKS_AT == place for name, (_, place, *_) in (MARKS.fields or {}).items()
+    _place(SHIFT_ROW, name) == _MARKS_AT + _place(MARKS, name) for name in MARKS.names or ()
 ), "moved as one run of bytes"
 
 
