@@ -1,5 +1,7 @@
 """Streams of a shard: devices against their group, restarts, shards, what operators accept."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -17,6 +19,9 @@ SPAN_MS = 300_000
 WINDOWS = 1_300
 SHIFT_AT = 1_100
 STEP_WINDOWS = 50
+CUT_MS = 1_050 * SPAN_MS + 600_000
+STREAMS = Path(__file__).parents[1] / "fixtures" / "state" / "streams_v1.bin"
+"""Written by the first release with this layout, from `before_the_cut`; never written again."""
 
 
 def fleet(seed=SEED, common_shift=0.0):
@@ -131,3 +136,21 @@ def test_a_learned_shard_is_as_large_as_its_records():
     headers_bytes = len(StreamMember().to_bytes()) + 8_000
     peers_bytes = member.peers.sums.estimated_size() * 2
     assert len(member.to_bytes()) <= DEVICES * records + headers_bytes + peers_bytes
+
+
+def test_a_state_of_the_first_release_restores_and_goes_on():
+    packed = STREAMS.read_bytes()
+    member = StreamMember.from_bytes(packed)
+    assert member.to_bytes() == packed
+    rest = [step for step in steps(fleet(), range(3)) if step[1] > CUT_MS]
+    findings = [f for windows, clock_ms in rest for f in member.observe(windows, clock_ms)]
+    assert {f.subject for f in findings if f.notify} == {"d0"}
+
+
+def before_the_cut():
+    """The member whose bytes are the fixture."""
+    member = StreamMember()
+    for windows, clock_ms in steps(fleet(), range(3)):
+        if clock_ms <= CUT_MS:
+            member.observe(windows, clock_ms)
+    return member
