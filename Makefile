@@ -13,11 +13,11 @@ LOCKS := requirements/bootstrap.lock requirements/all.lock docker/jars.lock
 UV := $(BIN)/uv --quiet
 COMPILE := $(UV) pip compile --no-header --generate-hashes --python-version 3.11
 
-.PHONY: help setup jars lock format check test fuzz demo bench chaos days clean
+.PHONY: help setup jars lock format check test fuzz demo bench bench-quick chaos days clean
 
 help: ## list the commands
 	@echo "Fleetpulse: make COMMAND"
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 setup: $(VENV)/.complete ## install all that is needed into .venv and fetch the Java files
 	@$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)"
@@ -73,6 +73,9 @@ bench: setup ## decode speed; drift against its goals; at 1 M points a minute fr
 	$(BIN)/python -m benchmarks.measure_drift --out benchmarks/out/drift.json
 	$(BIN)/python -m benchmarks.measure_freshness --out benchmarks/out/freshness.json
 	$(BIN)/python -m benchmarks.measure_alerts --out benchmarks/out/alerts.json
+
+bench-quick: setup ## the figures that tell within 5 minutes whether something got slower
+	$(BIN)/python -m benchmarks.measure_quick --out benchmarks/out/quick.json
 
 chaos: setup ## kill parts of a running engine, compare every row; FAULTS=loader-kills SEED=7, else all
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(FAULTS)

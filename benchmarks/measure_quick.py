@@ -1,0 +1,129 @@
+"""The figures that tell in some minutes whether something got slower: a table, and JSON.
+
+    python -m benchmarks.measure_quick --out benchmarks/out/quick.json
+
+A figure that nothing measures yet is null. Ratios are of one run, as the machine may be shared.
+"""
+
+import argparse
+import resource
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measure_codec, measure_loader
+from benchmarks.drift_costs import BASELINE, LEARNED_STREAMS, blocks, many, per_cpu_s
+from benchmarks.drift_judges import learned
+from benchmarks.drift_series import NORMAL
+from benchmarks.figures import write_figures
+from benchmarks.machine import machine_facts
+from udfs.drift.shift_policy import ShiftPolicy
+
+KEYS = (
+    "codec_points_per_cpu_s",
+    "codec_vs_fastavro_ratio",
+    "drain_points_per_min",
+    "ratio_vs_flink_sql_decode",
+    "ratio_vs_flink_sql_windows",
+    "ratio_vs_quix",
+    "ratio_vs_bytewax",
+    "contacts_per_s",
+    "alert_latency_p50_s",
+    "alert_latency_p99_s",
+    "freshness_p50_s",
+    "freshness_p99_s",
+    "loader_points_per_cpu_s",
+    "stored_bytes_per_point",
+    "drift_updates_per_cpu_s",
+    "peak_memory_mb",
+)
+CODEC_ROUNDS = 3
+LOADER_SECONDS = 60.0
+"""Of the telemetry of 100,000 devices."""
+DRIFT_STREAMS = 12_500
+
+Figures = dict[str, float]
+
+
+def codec(seed: int) -> Figures:
+    """Return how fast messages become columns."""
+    found = measure_codec.report(CODEC_ROUNDS, seed)
+    return {
+        "codec_points_per_cpu_s": round(found["points_per_cpu_s"]["ours"]["median"]),
+        "codec_vs_fastavro_ratio": round(found["ratio_vs_fastavro"], 2),
+    }
+
+
+def loader(seed: int) -> Figures:
+    """Return what points cost from a real broker to a readable table, and their bytes."""
+    found = measure_loader.measure(LOADER_SECONDS, seed)
+    return {
+        "loader_points_per_cpu_s": found["points_per_cpu_s"],
+        "stored_bytes_per_point": found["bytes_per_point"],
+    }
+
+
+def drift(seed: int) -> Figures:
+    """Return how many windows D1 judges, one of each of 12,500 streams at a time."""
+    rng = np.random.default_rng(seed)
+    draw = NORMAL(rng, LEARNED_STREAMS)
+    few = learned(draw, LEARNED_STREAMS, ShiftPolicy(provisional_count=BASELINE))
+    streams = many(few, DRIFT_STREAMS).streams
+    speed = per_cpu_s(streams, blocks(rng, DRIFT_STREAMS, 1))
+    return {"drift_updates_per_cpu_s": round(speed)}
+
+
+PARTS: Mapping[str, Callable[[int], Figures]] = {"codec": codec, "drift": drift, "loader": loader}
+
+
+def report(figures: Figures, seed: int) -> dict[str, Any]:
+    """Return the report: every key is there, null where nothing measures it yet.
+
+    >>> report({"codec_vs_fastavro_ratio": 9.5}, seed=1)["figures"]["ratio_vs_quix"] is None
+    True
+    """
+    machine = machine_facts()
+    versions = machine.pop("versions")
+    unknown = figures.keys() - set(KEYS)
+    assert not unknown, f"no key of the report: {unknown}"
+    named = {key: figures.get(key) for key in KEYS}
+    return {"machine": machine, "versions": versions, "seed": seed, "figures": named}
+
+
+def table(figures: Mapping[str, float | None]) -> str:
+    """Return the figures as lines for people.
+
+    >>> print(table({"codec_vs_fastavro_ratio": 9.5, "ratio_vs_quix": None}))
+    codec_vs_fastavro_ratio    9.5
+    ratio_vs_quix              not measured yet
+    """
+    return "\n".join(
+        f"{name:<26} {'not measured yet' if value is None else f'{value:,}'}"
+        for name, value in figures.items()
+    )
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only these")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    figures: Figures = {}
+    for name, measure in PARTS.items():
+        if given.part is None or name in given.part:
+            figures |= measure(given.seed)
+    # Of this process alone; the loader's engine is a process of its own.
+    own_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    figures["peak_memory_mb"] = round(max(own_kib, children_kib) / 1024)
+    found = report(figures, given.seed)
+    write_figures(found, given.out)
+    print(table(found["figures"]))
+
+
+if __name__ == "__main__":
+    main()
