@@ -7,7 +7,7 @@ season. The detectors are the very ones that the drift job runs.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from udfs.partition_clocks import Int64s
 CSV_TENANT = "csv"
 TIMES = ("first_seen", "detected_at")
 PAGE_SCORE = 1.0
+FIRST_LINE = 2
 CHUNK_ROWS = 256
 """Of each series at a time; the findings do not depend on it."""
 
@@ -104,7 +105,8 @@ def run_detect(request: DetectRequest) -> DetectSummary:
     findings.sort(key=lambda f: (f.detected_at_ms, f.subject, f.detector))
     for series in read.series:
         _hold_open(scores, series, [f for f in findings if f.subject == series.key])
-    _write_findings(request.out, findings)
+    lines = {series.key: FileLines(series) for series in read.series}
+    _write_findings(request.out, findings, lines)
     if request.scores is not None:
         _write_scores(request, read, scores)
     return _summary(read, findings, budget)
@@ -182,11 +184,29 @@ def _chunks(group: list[Series], window_ms: int) -> Iterator[tuple[Observations,
         yield seen, np.concatenate([part.row for _, part in parts])
 
 
-def _write_findings(path: Path, findings: Iterable[DriftFinding]) -> None:
+@dataclass(frozen=True)
+class FileLines:
+    """Where the windows of a series stand in the file; line 1 has the names."""
+
+    series: Series
+
+    def at(self, time_ms: int) -> int:
+        """Return the line of the last row at or before an instant."""
+        place = int(np.searchsorted(self.series.time_ms, time_ms, side="right")) - 1
+        return int(self.series.row[max(place, 0)]) + FIRST_LINE
+
+
+def _write_findings(
+    path: Path, findings: Iterable[DriftFinding], lines: Mapping[str, FileLines]
+) -> None:
     with path.open("wb") as file:
         for finding in findings:
             record = {"key": finding.subject, **finding_record(finding)}
             record |= {name: format_instant(record[name]) for name in TIMES}
+            own = lines[finding.subject]
+            last_ms = finding.detected_at_ms - finding.window_ms
+            record["first_seen_line"] = own.at(finding.first_seen_ms)
+            record["detected_line"] = own.at(last_ms)
             file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 

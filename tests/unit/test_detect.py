@@ -61,6 +61,9 @@ def test_a_shift_of_two_sigma_pages_within_minutes_and_names_its_first_window(tm
         timedelta(minutes=5 * 15)
     )
     assert page["log10_e"] > 6
+    # Line 1 has the names; row 600 is the first that is shifted.
+    assert abs(page["first_seen_line"] - 602) <= 2
+    assert 602 <= page["detected_line"] <= 617
     assert page["before"]["p50"] == pytest.approx(50, abs=1)
     assert {"key", "metric", "severity"} <= page.keys()
     assert len(scores) == 900
