@@ -71,14 +71,14 @@ def blank_frame(schema: Mapping[str, Any]) -> pl.DataFrame:
     Of each thread alone: two threads that use one frame can stop each other for good, see
     DECISIONS.md.
 
-    >>> blank_frame({"n": pl.Int64}).schema
-    Schema({'n': Int64})
+    >>> dict(blank_frame({"n": pl.Int64}).schema), len(blank_frame({"n": pl.Int64}))
+    ({'n': Int64}, 0)
     """
-    blanks: dict[str, pl.DataFrame] = _of_thread.__dict__
-    name = ",".join(schema)
-    if name not in blanks:
-        blanks[name] = pl.DataFrame(schema=dict(schema))
-    return blanks[name].clone()
+    blanks: dict[Any, pl.DataFrame] = _of_thread.__dict__.setdefault("blanks", {})
+    shape = tuple(schema.items())
+    if shape not in blanks:
+        blanks[shape] = pl.DataFrame(schema=dict(schema))
+    return blanks[shape].clone()
 
 
 _of_thread = threading.local()
