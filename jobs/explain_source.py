@@ -23,7 +23,7 @@ CANDIDATES_COUNT = 5
 """Named when a prefix is not enough."""
 INCIDENT_MAX_COUNT = 1000
 ID_MAX_CHARS = 200
-FILE_ONLY = {"key"}
+FILE_ONLY = {"key", "first_seen_line", "detected_line"}
 """What `fleetpulse detect` writes beside the fields of a finding."""
 TIMES = ("first_seen", "detected_at")
 BASELINE_TIMES = ("from", "until")
