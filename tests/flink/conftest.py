@@ -1,27 +1,20 @@
-"""Keeps what a cluster inside the test does to its process away from the tests that follow."""
+"""Workers of a cluster inside the test are processes of their own, as they are in production.
 
-import logging
-import os
-import sys
+In the default, loopback mode, Flink runs Python workers as threads of the test's process. A thread
+sets the variable that forbids to submit a job, the working folder, the module path and the log
+handlers, and a job that failed may start one more after its test has ended.
+"""
+
 from pathlib import Path
 
 import pytest
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module", autouse=True)
-def untouched_process():
-    """Undo what a Python worker in our process has set.
-
-    It sets the environment (among it the variable that forbids to submit a job), the working
-    folder, the module path and the log handlers of the whole process, and leaves them so.
-    """
-    environment, folder, module_path = dict(os.environ), Path.cwd(), sys.path[:]
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    sys.path[:] = module_path
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def workers_of_their_own():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_python_worker_execution_mode", "process")
+        patch.setenv("PYTHONPATH", str(REPOSITORY), prepend=":")
+        yield
