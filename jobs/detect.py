@@ -26,6 +26,7 @@ from udfs.drift.observations import Observations
 from udfs.drift.stream_detectors import StreamDetectors
 from udfs.drift.stream_findings import StreamName, findings_of, insufficient
 from udfs.histogram import Floats
+from udfs.offline_policy import DAY_MS
 from udfs.partition_clocks import Int64s
 
 CSV_TENANT = "csv"
@@ -103,8 +104,11 @@ def run_detect(request: DetectRequest) -> DetectSummary:
         for finding in _detect(plan, group, request.value, budget, scores)
     ]
     findings.sort(key=lambda f: (f.detected_at_ms, f.subject, f.detector))
+    by_key: dict[str, list[DriftFinding]] = defaultdict(list)
+    for finding in findings:
+        by_key[finding.subject].append(finding)
     for series in read.series:
-        _hold_open(scores, series, [f for f in findings if f.subject == series.key])
+        _hold_open(scores, series, by_key[series.key])
     lines = {series.key: FileLines(series) for series in read.series}
     _write_findings(request.out, findings, lines)
     if request.scores is not None:
@@ -149,7 +153,7 @@ def _detect(
 
 def _hold_open(scores: Floats, series: Series, findings: list[DriftFinding]) -> None:
     """Keep the scores at the level of a page while an alarm that pages is open."""
-    window_ms = series.window_ms()
+    window_ms = series.window_ms
     for finding in findings:
         if finding.severity.does_page and finding.state is State.FIRING:
             ends_ms = [
@@ -219,8 +223,7 @@ def _write_scores(request: DetectRequest, read: DetectInput, scores: Floats) -> 
 
 
 def _summary(read: DetectInput, findings: list[DriftFinding], budget: Budget) -> DetectSummary:
-    day_ms = 24 * 3_600_000
-    days = sum(len(each.row) * each.window_ms() for each in read.series) / day_ms
+    days = sum(len(each.row) * each.window_ms for each in read.series) / DAY_MS
     return DetectSummary(
         series_count=len(read.series),
         row_count=len(read.rows),

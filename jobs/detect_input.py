@@ -6,6 +6,7 @@ value a number; empty, NaN, null, none, n/a: no value; inf: not finite
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,9 @@ class Series:
         at = slice(start, end)
         return Series(self.key, self.row[at], self.time_ms[at], self.value[at], self.is_missing[at])
 
+    @cached_property
     def window_ms(self) -> int:
-        """Return the usual distance of two rows."""
+        """The usual distance of two rows."""
         steps = np.diff(self.time_ms)
         steps = steps[steps > 0]
         return int(np.median(steps)) if len(steps) else DEFAULT_WINDOW_MS

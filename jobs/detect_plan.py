@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from jobs.detect_input import Series
 from udfs.drift.budget import Budget
-from udfs.drift.seasons import DAY_MS, WEEK_MS
+from udfs.drift.seasons import WEEK_MS
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.stream_detectors import StreamPolicy, stream_policy
 from udfs.drift.warm_ups import SAMPLE_COUNT
+from udfs.offline_policy import DAY_MS
 
 BASELINE_RATIO = 0.25
 SEASON_RATIO_MAX = 0.4
@@ -50,7 +51,7 @@ class DetectPlan:
 
 def plan_of(series: Series) -> DetectPlan:
     """Return how to read one series."""
-    window_ms = series.window_ms()
+    window_ms = series.window_ms
     count = int((series.value == series.value).sum())
     if count < NEEDED_COUNT:
         return DetectPlan(window_ms, 0, NEEDED_COUNT, is_short=True)

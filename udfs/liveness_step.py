@@ -21,13 +21,13 @@ from udfs.partition_clocks import (
     is_left_behind,
     low_clock_ms,
     position_keys,
-    ranks_within,
     slowest_ms,
     stretches_of,
     with_partitions,
 )
 from udfs.quiet import Quiet
 from udfs.registry_changes import PendingChanges
+from udfs.runs import ranks_within
 from udfs.silent_partitions import Silence, tell_heard, tell_left_behind, tell_met
 
 

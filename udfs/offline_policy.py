@@ -7,7 +7,8 @@ from schemas.severity import Severity
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
-DAY_MS = 24 * 60 * MINUTE_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 SETTLE_MS = 30_000
 """After the backlog: in it the partitions that were read last catch up with the first."""

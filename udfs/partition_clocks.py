@@ -138,19 +138,6 @@ def position_keys(partition: Int64s, offset: Int64s) -> Int64s:
     return (partition << OFFSET_BITS) | offset
 
 
-def ranks_within(sorted_groups: NDArray[Any]) -> Int64s:
-    """Return each element's position within its run of equal neighbours.
-
-    >>> ranks_within(np.array([4, 4, 7, 9, 9, 9])).tolist()
-    [0, 1, 0, 0, 1, 2]
-    """
-    positions: Int64s = np.arange(len(sorted_groups), dtype=np.int64)
-    starts = np.ones(len(sorted_groups), dtype=bool)
-    starts[1:] = sorted_groups[1:] != sorted_groups[:-1]
-    first: Int64s = np.maximum.accumulate(np.where(starts, positions, 0))
-    return positions - first
-
-
 def empty_partitions() -> Rows:
     """Return the state of partitions before any input."""
     return np.zeros(0, dtype=PARTITION_ROW)

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.partition_clocks import Bools, Int64s, ranks_within
+from udfs.partition_clocks import Bools, Int64s
+from udfs.runs import ranks_within
 
 
 def rounds_of(

@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from schemas.control_records import no_controls
+from udfs.alert_gate import AlertGate
 from udfs.alerts import AlertRecord
 from udfs.frame_bytes import join_bodies, split_bodies
-from udfs.held_events import HeldEvents
 from udfs.offline_policy import OfflinePolicy
 from udfs.shard_journal import ShardSteps
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
 from udfs.threshold_book import rule_changes
 from udfs.threshold_bytes import shard_from_bytes, shard_to_bytes
-from udfs.threshold_notices import ThresholdNotices
 from udfs.threshold_policy import ThresholdPolicy
 from udfs.threshold_rows import ROW_SCHEMA
 from udfs.threshold_rules import on_windows
@@ -73,24 +72,19 @@ class RulesShard:
     Args:
         thresholds: windows, rules and what they told.
         clocks: of the partitions of `windows`.
-        notices: what operators silence.
-        held: events that wait for the end of a backlog.
-        timeless_count: rows that stood before the first marks of their partition.
+        gate: what its events pass on their way to people.
     """
 
     thresholds: ThresholdShard = field(default_factory=ThresholdShard)
     clocks: WindowClocks = field(default_factory=WindowClocks)
-    notices: ThresholdNotices = field(default_factory=ThresholdNotices)
-    held: HeldEvents = field(default_factory=HeldEvents)
-    timeless_count: int = 0
+    gate: AlertGate = field(default_factory=AlertGate)
 
     def to_bytes(self) -> bytes:
         """Write the shard."""
         meta = {
             "clocks": self.clocks.to_values(),
-            "notices": self.notices.to_values(),
-            "held": self.held.to_values(),
-            "timeless_count": self.timeless_count,
+            "timeless_count": self.clocks.timeless_count,
+            **self.gate.to_values(),
         }
         rest = pack_state(LAYOUT_VERSION, {}, meta)
         return join_bodies({"rest": rest, "thresholds": shard_to_bytes(self.thresholds)})
@@ -108,10 +102,8 @@ class RulesShard:
             raise StateLayoutError(f"state of rules of version {stored.version}")
         return cls(
             shard_from_bytes(bodies["thresholds"]),
-            WindowClocks.from_values(stored.meta["clocks"]),
-            ThresholdNotices.from_values(stored.meta["notices"]),
-            HeldEvents.from_values(stored.meta["held"]),
-            stored.meta["timeless_count"],
+            WindowClocks.from_values(stored.meta["clocks"], stored.meta["timeless_count"]),
+            AlertGate.from_values(stored.meta),
         )
 
 
@@ -126,15 +118,12 @@ def on_rules_block(
         now_ms: wall clock; it decides when events leave and whom they notify, and nothing else.
         policy: how to judge.
     """
-    timed, timeless_count = shard.clocks.timed(block.rows, block.marks, "append_time_ms")
-    shard.timeless_count += timeless_count
-    rows = timed.select(*ROW_SCHEMA)
+    rows = shard.clocks.timed(block.rows, block.marks, "append_time_ms").select(*ROW_SCHEMA)
     clock_ms = max(shard.thresholds.clock_ms, shard.clocks.clock_ms(policy.partition_count))
     changes = rule_changes(block.controls)
     step = on_windows(shard.thresholds, rows, changes, clock_ms, policy.thresholds, policy.routes)
-    shard.notices.announce(block.controls)
-    told = shard.notices.pass_on(step.events, clock_ms)
-    return shard.held.pass_on(told, clock_ms, now_ms, policy.lag_after_ms)
+    shard.gate.announce(block.controls)
+    return shard.gate.pass_on(step.events, clock_ms, now_ms, policy.lag_after_ms)
 
 
 def rules_steps(policy: RulesPolicy) -> ShardSteps[RulesShard, list[AlertRecord]]:

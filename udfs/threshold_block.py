@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from udfs.partition_clocks import Bools, Int64s, Rows, ranks_within
+from udfs.partition_clocks import Bools, Int64s, Rows
+from udfs.runs import ranks_within
 from udfs.threshold_book import Topic
 from udfs.threshold_panes import Pane, histogram_of
 from udfs.threshold_rows import cells_of, message_starts, subject_keys

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from udfs.offline_policy import DAY_MS, MINUTE_MS
-
-HOUR_MS = 60 * MINUTE_MS
+from udfs.offline_policy import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 @dataclass(frozen=True)

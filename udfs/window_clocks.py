@@ -58,9 +58,15 @@ class PartitionTime:
 
 @dataclass
 class WindowClocks:
-    """The times of all partitions of windows."""
+    """The times of all partitions of windows.
+
+    Args:
+        partitions: of `windows`, by number.
+        timeless_count: rows that stood before the first marks of their partition.
+    """
 
     partitions: dict[int, PartitionTime] = field(default_factory=dict)
+    timeless_count: int = 0
 
     def times_of(self, marks: pl.DataFrame, partition: Int64s, offset: Int64s) -> Int64s:
         """Read marks of a block; return the time at each of its rows, shape (n,).
@@ -80,10 +86,8 @@ class WindowClocks:
             times[is_own] = steps[np.searchsorted(own["offset"].to_numpy(), offset[is_own])]
         return times
 
-    def timed(
-        self, rows: pl.DataFrame, marks: pl.DataFrame, column: str
-    ) -> tuple[pl.DataFrame, int]:
-        """Read marks of a block; return its rows with their time, and how many have none.
+    def timed(self, rows: pl.DataFrame, marks: pl.DataFrame, column: str) -> pl.DataFrame:
+        """Read marks of a block; return its rows with their time, and count those without one.
 
         Args:
             rows: with partition and offset.
@@ -93,8 +97,8 @@ class WindowClocks:
         places = (rows[name].to_numpy() for name in ("partition", "offset"))
         times = self.times_of(marks, *places)
         is_known = times != UNKNOWN_MS
-        timed = rows.with_columns(pl.Series(column, times, pl.Int64)).filter(pl.Series(is_known))
-        return timed, int((~is_known).sum())
+        self.timeless_count += int((~is_known).sum())
+        return rows.with_columns(pl.Series(column, times, pl.Int64)).filter(pl.Series(is_known))
 
     def clock_ms(self, partition_count: int) -> int:
         """Return the time below which nothing more can come; unknown until all are heard.
@@ -106,15 +110,19 @@ class WindowClocks:
         return min(clocks) if len(clocks) >= partition_count else UNKNOWN_MS
 
     def to_values(self) -> list[Any]:
-        """Return everything for the state's bytes."""
+        """Return the times for the state's bytes; the count is written beside them."""
         return [
             [number, known.clock_ms, list(known.sources.items())]
             for number, known in self.partitions.items()
         ]
 
     @classmethod
-    def from_values(cls, stored: list[Any]) -> "WindowClocks":
+    def from_values(cls, stored: list[Any], timeless_count: int) -> "WindowClocks":
         """Return what `to_values` wrote."""
         return cls(
-            {number: PartitionTime(clock_ms, dict(sources)) for number, clock_ms, sources in stored}
+            {
+                number: PartitionTime(clock_ms, dict(sources))
+                for number, clock_ms, sources in stored
+            },
+            timeless_count,
         )

@@ -7,6 +7,7 @@ from tests.drift_streams import WINDOW_MS, observations, stream_values
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.shift_table import Phase
 from udfs.drift.shifts import ShiftStreams
+from udfs.drift.value_codes import Y_OF_CODE, codes_of
 
 BASELINE = 1_000
 SEED = 20_261_123
@@ -175,3 +176,10 @@ def test_streams_that_all_have_their_baselines_need_no_slot_to_go_on():
     same = streams.observe(observations(values[:, 400:], 400))
     assert step.log10_e.tolist() == same.log10_e.tolist()
     assert step.fired.stream.tolist() == same.fired.stream.tolist() != []
+
+
+def test_the_first_window_after_a_baseline_follows_the_last_window_of_the_baseline():
+    values = np.random.default_rng(SEED).standard_normal((5, BASELINE)).cumsum(axis=1)
+    streams = learned(values, 1e4)
+    last = (values[:, -1] - streams.table["location"]) / streams.table["scale"]
+    assert streams.table["before_y"].tolist() == Y_OF_CODE[codes_of(last)].tolist()

@@ -143,4 +143,4 @@ def test_rows_that_stand_before_the_first_marks_are_counted_and_judged_by_nobody
     chain = RulesChain()
     events = chain.control(controls_of((RULE_AT_MS, rule())))
     assert events + chain.windows([*unmarked, *marks]) == []
-    assert chain.shards[0].shard.timeless_count == 2  # of the device and of its group
+    assert chain.shards[0].shard.clocks.timeless_count == 2  # of the device and of its group

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from udfs.drift.seasons import DAY_MS
+from udfs.offline_policy import DAY_MS
 
 _BUDGET = re.compile(r"^(\d+(?:\.\d+)?)/(\d+)(k|M)?_device_days$")
 _FACTORS = {None: 1, "k": 1_000, "M": 1_000_000}

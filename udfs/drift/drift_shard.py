@@ -17,6 +17,7 @@ from functools import partial
 import polars as pl
 
 from schemas.control_records import no_controls
+from udfs.alert_gate import AlertGate
 from udfs.alerts import AlertRecord
 from udfs.drift.accepts import Accepts
 from udfs.drift.complete_bytes import windows_from_bytes, windows_to_bytes
@@ -27,11 +28,9 @@ from udfs.drift.finding_alerts import FindingAlerts
 from udfs.drift.findings import DriftFinding
 from udfs.drift.window_rows import no_drift_rows
 from udfs.frame_bytes import join_bodies, split_bodies
-from udfs.held_events import HeldEvents
 from udfs.offline_policy import OfflinePolicy
 from udfs.shard_journal import ShardSteps
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
-from udfs.threshold_notices import ThresholdNotices
 from udfs.window_clocks import MARK_SCHEMA, WindowClocks
 from udfs.windows import Scope
 
@@ -88,9 +87,7 @@ class DriftShard:
         clocks: of the partitions of `windows`.
         accepts: what operators accepted and has not acted yet.
         incidents: of which alerts fire.
-        notices: what operators silence.
-        held: alerts that wait for the end of a backlog.
-        timeless_count: rows that stood before the first marks of their partition.
+        gate: what its alerts pass on their way to people.
     """
 
     windows: CompleteWindows = field(default_factory=CompleteWindows)
@@ -98,9 +95,7 @@ class DriftShard:
     clocks: WindowClocks = field(default_factory=WindowClocks)
     accepts: Accepts = field(default_factory=Accepts)
     incidents: FindingAlerts = field(default_factory=FindingAlerts)
-    notices: ThresholdNotices = field(default_factory=ThresholdNotices)
-    held: HeldEvents = field(default_factory=HeldEvents)
-    timeless_count: int = 0
+    gate: AlertGate = field(default_factory=AlertGate)
 
     def label_of(self, finding: DriftFinding) -> tuple[str, str]:
         """Return deployment group and model version of whom a finding is about."""
@@ -120,11 +115,10 @@ def on_drift_block(
         now_ms: wall clock; it decides when alerts leave and whom they notify, and nothing else.
         policy: how to judge.
     """
-    rows, timeless_count = shard.clocks.timed(block.rows, block.marks, "time_ms")
-    shard.timeless_count += timeless_count
+    rows = shard.clocks.timed(block.rows, block.marks, "time_ms")
     shard.windows.take(rows.drop("partition", "offset"))
     shard.accepts.announce(block.controls, shard.windows.settled_ms, policy.windows)
-    shard.notices.announce(block.controls)
+    shard.gate.announce(block.controls)
     clock_ms = shard.clocks.clock_ms(policy.partition_count)
     findings: list[DriftFinding] = []
     alerts: list[AlertRecord] = []
@@ -132,8 +126,8 @@ def on_drift_block(
         found = _settle(shard, step_ms, policy)
         alerts += shard.incidents.records(found, shard.label_of, step_ms, policy.routes)
         findings += found
-    told = shard.notices.pass_on(alerts, clock_ms)
-    return DriftStep(findings, shard.held.pass_on(told, clock_ms, now_ms, policy.lag_after_ms))
+    told = shard.gate.pass_on(alerts, clock_ms, now_ms, policy.lag_after_ms)
+    return DriftStep(findings, told)
 
 
 def _next_step(shard: DriftShard, clock_ms: int, policy: DriftPolicy) -> int | None:
@@ -166,9 +160,8 @@ def shard_to_bytes(shard: DriftShard, policy: DriftPolicy) -> bytes:
         "clocks": shard.clocks.to_values(),
         "accepts": shard.accepts.pending,
         "incidents": shard.incidents.to_values(),
-        "notices": shard.notices.to_values(),
-        "held": shard.held.to_values(),
-        "timeless_count": shard.timeless_count,
+        "timeless_count": shard.clocks.timeless_count,
+        **shard.gate.to_values(),
     }
     return join_bodies(
         {
@@ -192,10 +185,8 @@ def shard_from_bytes(packed: bytes) -> DriftShard:
     return DriftShard(
         windows_from_bytes(bodies["windows"]),
         DetectorBank.from_bytes(bodies["bank"]),
-        WindowClocks.from_values(stored.meta["clocks"]),
+        WindowClocks.from_values(stored.meta["clocks"], stored.meta["timeless_count"]),
         Accepts([(step_ms, offset, text) for step_ms, offset, text in stored.meta["accepts"]]),
         FindingAlerts.from_values(stored.meta["incidents"]),
-        ThresholdNotices.from_values(stored.meta["notices"]),
-        HeldEvents.from_values(stored.meta["held"]),
-        stored.meta["timeless_count"],
+        AlertGate.from_values(stored.meta),
     )

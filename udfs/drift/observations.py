@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from udfs.histogram import Floats
-from udfs.partition_clocks import Bools, Int64s, ranks_within
+from udfs.partition_clocks import Bools, Int64s
+from udfs.runs import ranks_within
 
 
 @dataclass(frozen=True)

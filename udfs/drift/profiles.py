@@ -13,6 +13,7 @@ import numpy as np
 from udfs.drift.row_tables import Rows
 from udfs.drift.shares import SHARE_ROW, RatePolicy
 from udfs.histogram import Floats
+from udfs.offline_policy import DAY_MS
 from udfs.partition_clocks import Bools, Int64s
 
 QUALITY_ROW = np.dtype(
@@ -51,7 +52,6 @@ HAS_NEW_UNIT = 4
 HAS_NEW_RESOLUTION = 8
 """Bits of `flags`: the last three hold against the stream now and were told."""
 
-DAY_MS = 24 * 3600 * 1000
 LEARN_MAX_WINDOWS = 60_000
 VALUE_LIMIT = 1e15
 """Values are cut to it where they are squared in 32 bits; telemetry ends at 1e12."""

@@ -17,10 +17,9 @@ import numpy as np
 
 from udfs.drift.baselines import CORRELATION_CLIP, lag_correlation
 from udfs.histogram import Floats
+from udfs.offline_policy import DAY_MS, HOUR_MS
 from udfs.partition_clocks import Bools, Int64s
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 HARMONICS = (1, 2, 3, 4, 6, 8, 12)
 CYCLES_MIN_COUNT = 2.0

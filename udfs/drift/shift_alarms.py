@@ -19,6 +19,8 @@ from udfs.drift.value_codes import Y_OF_CODE
 from udfs.histogram import Floats
 from udfs.partition_clocks import Bools, Int64s
 
+SHIFT = "esr"
+"""Name of the detector: a mixture of e-Shiryaev-Roberts statistics."""
 STRONG_LOG10_E = 2.0
 """An open alarm is confirmed by it: by chance it comes once in 100 windows."""
 RANKS = np.array(["", *Severity], dtype="U8")
@@ -142,7 +144,7 @@ def _alarms(table: Table, seen: Observations, log10_e: Floats, rank: Int64s) -> 
     usual = location + scale * table["mean_y"][rows]
     return alarms_of(
         seen,
-        "esr",
+        SHIFT,
         RANKS[rank],
         direction=_directions(table, rows),
         first_seen_ms=first_seen_ms(table, rows),
@@ -181,7 +183,7 @@ def _end_calm(table: Table, seen: Observations, policy: ShiftPolicy) -> Alarms:
     ended = seen.take(is_over)
     opened_ms = table["opened_ms"][ended.stream]
     words = RANKS[table["opened_rank"][ended.stream]]
-    alarms = alarms_of(ended, "esr", words, first_seen_ms=opened_ms)
+    alarms = alarms_of(ended, SHIFT, words, first_seen_ms=opened_ms)
     table["quiet_until_ms"][ended.stream] = opened_ms + policy.cooldown_ms
     table["opened_ms"][ended.stream] = NEVER_MS
     table["opened_rank"][ended.stream] = 0

@@ -18,7 +18,8 @@ from udfs.drift.observations import Observations
 from udfs.drift.shift_table import MARKS, RECENT_COUNT, Table, marks_view
 from udfs.drift.value_codes import Codes
 from udfs.histogram import Floats
-from udfs.partition_clocks import Bools, Int64s, ranks_within
+from udfs.partition_clocks import Bools, Int64s
+from udfs.runs import ranks_within, run_ends, run_starts
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,15 @@ class WindowBlock:
         seen: the windows.
         codes: of their values.
         y: their values in scales, season taken out.
+        is_next: whether each follows the one before without a gap.
         log_factor: what each adds to the evidence, shape (n, COMPONENT_COUNT).
     """
 
     seen: Observations
     codes: Codes
     y: Floats
+    is_next: Bools
     log_factor: Singles
-
-
-def first_of_stream(streams: Int64s) -> Bools:
-    """Say which windows are the first of their stream; streams in order, shape (n,)."""
-    is_first: Bools = np.ones(len(streams), np.bool_)
-    is_first[1:] = streams[1:] != streams[:-1]
-    return is_first
-
-
-def _last_of_stream(streams: Int64s) -> Bools:
-    return np.roll(first_of_stream(streams), -1)
 
 
 def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats, Bools]:
@@ -54,7 +46,7 @@ def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats,
 
     Args:
         table: of all streams; changed where a stream is calm.
-        block: its windows.
+        block: its windows, of streams without an open alarm.
         level: log10 of the evidence from which on a stream is not calm.
 
     Returns:
@@ -63,7 +55,7 @@ def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats,
     streams = block.seen.stream
     evidence, onset, starts_ms = _recursion(table, block)
     log10_e = log10_of(evidence)
-    is_calm = _calm_windows(streams, (log10_e < level) & (table["opened_rank"][streams] == 0))
+    is_calm = _calm_windows(streams, log10_e < level)
     if is_calm.all():
         _store_marks(table, streams, (evidence, onset, starts_ms))
         store_ends(table, block.seen, block.codes, block.y)
@@ -76,7 +68,7 @@ def weigh_block(table: Table, block: WindowBlock, level: float) -> tuple[Floats,
 
 def _store_marks(table: Table, streams: Int64s, found: tuple[Singles, Singles, Int64s]) -> None:
     """Remember evidence, CUSUM and its start after the last window of each stream."""
-    is_last = _last_of_stream(streams)
+    is_last = run_ends(streams)
     if not is_last.all():
         streams, found = streams[is_last], (found[0][is_last], found[1][is_last], found[2][is_last])
     marks = np.empty(len(streams), MARKS)
@@ -89,7 +81,7 @@ def _store_marks(table: Table, streams: Int64s, found: tuple[Singles, Singles, I
 def _recursion(table: Table, block: WindowBlock) -> tuple[Singles, Singles, Int64s]:
     """Return evidence, CUSUM and its start after each window, shapes (n, COMPONENT_COUNT)."""
     streams, start_ms = block.seen.stream, block.seen.start_ms
-    first = np.flatnonzero(first_of_stream(streams))
+    first = np.flatnonzero(run_starts(streams))
     is_single = len(first) == len(streams)
     rows, factors = (
         (streams, block.log_factor) if is_single else (streams[first], block.log_factor[first])
@@ -126,7 +118,7 @@ def _calm_windows(streams: Int64s, is_low: Bools) -> Bools:
 def expected_starts(table: Table, seen: Observations) -> Int64s:
     """Return when each window would start if none was missing before it, shape (n,)."""
     ends = np.roll(seen.start_ms + seen.window_ms, 1)
-    return np.where(first_of_stream(seen.stream), table["expected_ms"][seen.stream], ends)
+    return np.where(run_starts(seen.stream), table["expected_ms"][seen.stream], ends)
 
 
 def store_ends(table: Table, seen: Observations, codes: Codes, y: Floats) -> None:
@@ -140,11 +132,11 @@ def store_ends(table: Table, seen: Observations, codes: Codes, y: Floats) -> Non
     """
     if not len(seen):
         return
-    is_first = first_of_stream(seen.stream)
+    is_first = run_starts(seen.stream)
     if is_first.all():
         _store_one(table, seen, codes, y)
         return
-    is_last = _last_of_stream(seen.stream)
+    is_last = run_ends(seen.stream)
     rows, rank = seen.stream[is_last], ranks_within(seen.stream)
     counts = rank[is_last] + 1
     is_kept = rank >= np.repeat(counts, counts) - RECENT_COUNT

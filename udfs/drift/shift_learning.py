@@ -7,13 +7,13 @@ import numpy as np
 from udfs.drift.baselines import learn
 from udfs.drift.observations import Observations
 from udfs.drift.seasons import Season, learn_season
-from udfs.drift.shift_blocks import first_of_stream
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.shift_table import LEVELS, Phase, Table
 from udfs.drift.value_codes import Y_MAX
 from udfs.drift.warm_ups import NO_SLOT, SAMPLE_COUNT, WarmUps, location_and_scale
 from udfs.histogram import Floats
-from udfs.partition_clocks import Bools, Int64s, ranks_within
+from udfs.partition_clocks import Bools, Int64s
+from udfs.runs import ranks_within, run_ends
 
 CUT_OFF_RATIO_MAX = 0.05
 """With more windows at the ends of the codes than that, the sample was no sample of the stream."""
@@ -46,14 +46,13 @@ def take_sample(table: Table, warm_ups: WarmUps, seen: Observations) -> None:
     """Keep windows of streams whose scale is not known; learn it where the sample is full."""
     if not len(seen):
         return
-    is_first, rank = first_of_stream(seen.stream), ranks_within(seen.stream)
     slots = table["slot"][seen.stream]
-    at = table["observation_count"][seen.stream].astype(np.int64) + rank
+    at = table["observation_count"][seen.stream].astype(np.int64) + ranks_within(seen.stream)
     warm_ups.sample[slots, at] = seen.value
     if warm_ups.has_times:
         warm_ups.times_ms[slots, at] = seen.start_ms
     table["from_ms"][seen.stream[at == 0]] = seen.start_ms[at == 0]
-    is_last = np.roll(is_first, -1)
+    is_last = run_ends(seen.stream)
     rows = seen.stream[is_last]
     table["observation_count"][rows] = at[is_last] + 1
     table["expected_ms"][rows] = (seen.start_ms + seen.window_ms)[is_last]

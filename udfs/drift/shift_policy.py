@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from udfs.histogram import Floats
+from udfs.offline_policy import HOUR_MS
 from udfs.partition_clocks import Int64s
 
-HOUR_MS = 3_600_000
 CALIBRATED_GAMMA = 1e4
 """Up to it a baseline of 250 windows keeps its budget without more caution (DECISIONS.md)."""
 CAUTION_WINDOW_COUNT = 125

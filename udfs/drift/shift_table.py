@@ -58,7 +58,7 @@ SHIFT_ROW = np.dtype(
         ("is_watched", np.bool_),  # the watch level was told
     ]
 )  # fmt: skip
-"""843 bytes in memory; scores, spreads and mean are worked out anew when bytes are read."""
+"""843 bytes in memory, fewer in a state: see `shift_state`."""
 
 
 MARKS = np.dtype([(name, SHIFT_ROW[name]) for name in ("evidence", "onset", "starts_ms")])

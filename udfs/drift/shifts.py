@@ -2,7 +2,7 @@
 
     value -> scales -> code -> season out -> innovation -> bin -> scores -> evidence -> alarm?
 
-One call takes at most one window of each stream; its work is a few dozen steps over columns.
+Streams that stay calm take all their windows at once; the others one window each, round by round.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,13 @@ import numpy as np
 
 from udfs.drift.alarms import Alarms, joined, no_alarms
 from udfs.drift.baselines import bins_of, innovations
-from udfs.drift.e_sr import Singles, advance, log10_of, log_factors, onsets
+from udfs.drift.e_sr import advance, log10_of, log_factors, onsets
 from udfs.drift.observations import Observations
 from udfs.drift.seasons import Season
 from udfs.drift.shift_alarms import judge, watch_level
 from udfs.drift.shift_blocks import (
     WindowBlock,
     expected_starts,
-    first_of_stream,
     store_ends,
     weigh_block,
 )  # fmt: skip
@@ -27,10 +26,11 @@ from udfs.drift.shift_findings import ShiftPicture, picture_of
 from udfs.drift.shift_learning import learn_streams, take_sample, windows_at_once
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.shift_table import Phase, Table, empty_shift_rows
-from udfs.drift.value_codes import Y_OF_CODE, codes_of
+from udfs.drift.value_codes import Y_OF_CODE, Codes, codes_of
 from udfs.drift.warm_ups import WarmUps
 from udfs.histogram import Floats
-from udfs.partition_clocks import Bools, Int64s, ranks_within
+from udfs.partition_clocks import Bools, Int64s
+from udfs.runs import ranks_within, run_starts
 
 NO_EVIDENCE = -np.inf
 
@@ -92,7 +92,8 @@ class ShiftStreams:
         """
         log10_e = np.full(len(seen), NO_EVIDENCE)
         is_frozen = self.table["phase"][seen.stream] == Phase.FROZEN
-        places = np.flatnonzero(is_frozen & seen.has_value)
+        has_no_alarm = self.table["opened_rank"][seen.stream] == 0
+        places = np.flatnonzero(is_frozen & has_no_alarm & seen.has_value)
         calm = seen if len(places) == len(seen) else seen.take(places)
         is_calm = self._observe_calm(calm, log10_e, places)
         if is_calm.all() and len(places) == len(seen):
@@ -131,22 +132,33 @@ class ShiftStreams:
         if not len(seen):
             return np.zeros(0, np.bool_)
         order = np.arange(len(seen))
-        is_first = first_of_stream(seen.stream)
         # Most calls bring one window of each stream, in order: nothing to move then.
-        if not (is_first.all() and (seen.stream[1:] > seen.stream[:-1]).all()):
+        if not (seen.stream[1:] > seen.stream[:-1]).all():
             order = np.lexsort((seen.start_ms, seen.stream))
             seen = seen.take(order)
-            is_first = first_of_stream(seen.stream)
-        codes = codes_of(self._scaled(seen))
-        y = Y_OF_CODE[codes] - self._expected(seen.stream, seen.start_ms)
-        before = np.where(is_first, self.table["before_y"][seen.stream], np.roll(y, 1))
-        is_next = _is_next(seen, expected_starts(self.table, seen))
-        block = WindowBlock(seen, codes, y, self._log_factors(seen.stream, y, before, is_next))
+        block = self._block(seen)
         found, is_calm = weigh_block(self.table, block, watch_level(self.policy))
         log10_e[places[order[is_calm]]] = found[is_calm]
         back = np.zeros(len(order), np.bool_)
         back[order] = is_calm
         return back
+
+    def _block(self, seen: Observations) -> WindowBlock:
+        """Return what windows of streams with a baseline say, whatever the evidence is.
+
+        Args:
+            seen: by stream and then by time.
+        """
+        rows, codes = seen.stream, self._codes(seen)
+        y = Y_OF_CODE[codes] - self._expected(rows, seen.start_ms)
+        before = np.where(run_starts(rows), self.table["before_y"][rows], np.roll(y, 1))
+        is_next = _is_next(seen, expected_starts(self.table, seen))
+        e = innovations(y, before, is_next, self.table["phi"][rows].astype(np.float64))
+        at = bins_of(e, self.table["edges"][rows])
+        factors = log_factors(
+            self.table["scores"][rows, at], self.table["spreads"][rows, at], self.table["psi"][rows]
+        )
+        return WindowBlock(seen, codes, y, is_next, factors)
 
     def _observe_part(self, seen: Observations) -> ShiftStep:
         """Take windows of streams in order: one of each that is judged, many of one that learns."""
@@ -171,28 +183,24 @@ class ShiftStreams:
         """Keep windows of streams that have no baseline yet."""
         if not len(seen):
             return
-        expected_ms = expected_starts(self.table, seen)
-        scaled = self._scaled(seen)
-        self._learn(seen, scaled, _is_next(seen, expected_ms))
-        store_ends(self.table, seen, codes_of(scaled), np.zeros(len(seen)))
+        is_next, codes = _is_next(seen, expected_starts(self.table, seen)), self._codes(seen)
+        # First: a baseline that is learned now says what the window before the next one was.
+        store_ends(self.table, seen, codes, np.zeros(len(seen)))
+        self._learn(seen, codes, is_next)
 
-    def _scaled(self, seen: Observations) -> Floats:
-        """Return values in scales of their streams."""
+    def _codes(self, seen: Observations) -> Codes:
+        """Return codes of values, in scales of their streams."""
         scale = self.table["scale"][seen.stream]
         # Divided first: the difference of two values near 1e308 would overflow.
         scaled: Floats = seen.value / scale - self.table["location"][seen.stream] / scale
-        return scaled
+        return codes_of(scaled)
 
     def _weigh(self, seen: Observations) -> Floats:
         """Add the windows to the evidence of their streams, or to what they learn from."""
-        rows = seen.stream
-        is_next = _is_next(seen, self.table["expected_ms"][rows])
-        scaled = self._scaled(seen)
-        codes = codes_of(scaled)
-        y = Y_OF_CODE[codes] - self._expected(rows, seen.start_ms)
-        log10_e = self._evidence(rows, y, is_next, seen.start_ms)
-        store_ends(self.table, seen, codes, y)
-        self._learn(seen, scaled, is_next)
+        block = self._block(seen)
+        log10_e = self._evidence(block)
+        store_ends(self.table, seen, block.codes, block.y)
+        self._learn(seen, block.codes, block.is_next)
         return log10_e
 
     def _expected(self, rows: Int64s, start_ms: Int64s) -> Floats:
@@ -205,27 +213,17 @@ class ShiftStreams:
                     expected[is_own] = self.seasons[row].at(start_ms[is_own])
         return expected
 
-    def _evidence(self, rows: Int64s, y: Floats, is_next: Bools, start_ms: Int64s) -> Floats:
-        """Advance the e-detectors of streams that have a baseline; return log10 of E."""
-        factors = self._log_factors(rows, y, self.table["before_y"][rows], is_next)
+    def _evidence(self, block: WindowBlock) -> Floats:
+        """Advance the e-detectors of streams, a window each; return log10 of E."""
+        rows, factors = block.seen.stream, block.log_factor
         evidence = advance(self.table["evidence"][rows], factors)
         self.table["evidence"][rows] = evidence
         self.table["onset"][rows], self.table["starts_ms"][rows] = onsets(
-            self.table["onset"][rows], self.table["starts_ms"][rows], factors, start_ms
+            self.table["onset"][rows], self.table["starts_ms"][rows], factors, block.seen.start_ms
         )
         return log10_of(evidence)
 
-    def _log_factors(self, rows: Int64s, y: Floats, before: Floats, is_next: Bools) -> Singles:
-        """Return what each window adds to the evidence, shape (n, COMPONENT_COUNT)."""
-        e = innovations(y, before, is_next, self.table["phi"][rows].astype(np.float64))
-        at = bins_of(e, self.table["edges"][rows])
-        return log_factors(
-            self.table["scores"][rows, at],
-            self.table["spreads"][rows, at],
-            self.table["psi"][rows],
-        )
-
-    def _learn(self, seen: Observations, scaled: Floats, is_next: Bools) -> None:
+    def _learn(self, seen: Observations, codes: Codes, is_next: Bools) -> None:
         """Keep the windows of streams that still learn; learn where there are enough."""
         # A baseline never learns while its stream is in alarm.
         is_open = self.table["opened_rank"][seen.stream] > 0
@@ -234,7 +232,7 @@ class ShiftStreams:
             return
         seen = seen.take(learns)
         self.warm_ups.add_codes(
-            self.table["slot"][seen.stream], scaled[learns], seen.start_ms, is_next[learns]
+            self.table["slot"][seen.stream], codes[learns], seen.start_ms, is_next[learns]
         )
         rows, counts = np.unique(seen.stream, return_counts=True)
         self.table["observation_count"][rows] += counts.astype(np.uint32)

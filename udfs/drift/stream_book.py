@@ -45,19 +45,25 @@ class StreamBook:
             windows: `COMPLETE_SCHEMA`; streams that are new get the next rows, in their order.
             has_peers: whether there are peers at each window.
         """
-        asked = windows.select(*STREAM_NAMES).with_columns(has_peers=pl.Series(has_peers))
-        fresh = asked.unique(STREAM_NAMES, keep="first", maintain_order=True).join(
-            self.known, on=STREAM_NAMES, how="anti", maintain_order="left"
-        )
-        if len(fresh):
-            self.known = pl.concat([self.known, fresh])
-            self._name_all()
-        assert len(self.known) <= STREAMS_MAX_COUNT, "raise shard_count"
-        numbered = self.known.with_row_index("row")
-        found = windows.select(*STREAM_NAMES).join(
-            numbered, on=STREAM_NAMES, how="left", maintain_order="left"
-        )
+        names = windows.select(*STREAM_NAMES)
+        found = self._rows_of(names)
+        if found["row"].null_count():
+            fresh = names.with_columns(has_peers=pl.Series(has_peers)).filter(
+                found["row"].is_null()
+            )
+            self._add(fresh.unique(STREAM_NAMES, keep="first", maintain_order=True))
+            found = self._rows_of(names)
         return found["row"].to_numpy().astype(np.int64), found["has_peers"].to_numpy()
+
+    def _rows_of(self, names: pl.DataFrame) -> pl.DataFrame:
+        """Return row and peers of each window's stream, null where it is new."""
+        numbered = self.known.with_row_index("row")
+        return names.join(numbered, on=STREAM_NAMES, how="left", maintain_order="left")
+
+    def _add(self, fresh: pl.DataFrame) -> None:
+        self.known = pl.concat([self.known, fresh])
+        assert len(self.known) <= STREAMS_MAX_COUNT, "raise shard_count"
+        self._name_all()
 
     def covered_by(self, event: AcceptNewNormal) -> Int64s:
         """Return the streams that an operator means: of devices in the scope, and of its group."""

@@ -20,7 +20,7 @@ from udfs.drift.profiles import HAS_NEW_UNIT, IS_STUCK, QualityPolicy, empty_qua
 from udfs.drift.quality import update_quality
 from udfs.drift.rates import empty_rates, update_rates
 from udfs.drift.row_tables import Rows
-from udfs.drift.shares import RatePolicy
+from udfs.drift.shares import BLOCK_WINDOWS, RatePolicy
 from udfs.drift.shift_findings import ShiftPicture
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.shifts import ShiftStreams
@@ -29,8 +29,6 @@ from udfs.partition_clocks import Bools, Int64s
 
 WATCH_RATIO = 100.0
 """The watch level is this much more likely by chance than a page."""
-LEARN_STEP = 24
-"""Rates and rules learn in blocks of so many windows."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ def stream_policy(
         for share in (SHIFT_SHARE, RATE_SHARE, RULE_SHARE)
     }
     page = gamma[SHIFT_SHARE]
-    learn_windows = max(shifts.window_count // LEARN_STEP, 1) * LEARN_STEP
-    first_verdict = min(240, learn_windows)
+    learn_windows = max(shifts.window_count // BLOCK_WINDOWS, 1) * BLOCK_WINDOWS
+    first_verdict = min(RatePolicy.first_verdict_windows, learn_windows)
     return StreamPolicy(
         replace(shifts, gamma_page=page, gamma_watch=max(page / WATCH_RATIO, 100.0)),
         RatePolicy(

@@ -7,13 +7,12 @@ from typing import Any
 
 from udfs.drift.alarms import Alarms
 from udfs.drift.findings import DriftFinding, Rule, Severity, State
-from udfs.drift.shift_alarms import RANKS
+from udfs.drift.shift_alarms import RANKS, SHIFT
 from udfs.drift.shift_findings import ShiftPicture
 from udfs.drift.shift_table import NEVER_MS
 from udfs.drift.stream_detectors import StreamDetectors, StreamStep
 from udfs.partition_clocks import Int64s
 
-SHIFT = "esr"
 ID_LENGTH = 32
 QUANTITIES = {
     "stuck": "windows in a row without a change",

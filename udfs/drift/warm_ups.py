@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.drift.value_codes import NO_VALUE, Y_OF_CODE, codes_of
+from udfs.drift.value_codes import NO_VALUE, Y_OF_CODE, Codes, codes_of
 from udfs.histogram import Floats
 from udfs.partition_clocks import Bools, Int64s
+from udfs.runs import run_starts
 
 SAMPLE_COUNT = 100
 """Windows from which a stream's location and scale are learned."""
@@ -91,17 +92,16 @@ class WarmUps:
         """Give slots back."""
         self.free.extend(slots.tolist())
 
-    def add_codes(self, slots: Int64s, y: Floats, start_ms: Int64s, is_next: Bools) -> None:
+    def add_codes(self, slots: Int64s, codes: Codes, start_ms: Int64s, is_next: Bools) -> None:
         """Keep windows, each behind a mark where windows are missing before it.
 
         Args:
             slots: of each window; those of one slot lie together, in the order of time.
-            y: values, in scales.
+            codes: of their values.
             start_ms: of each window.
             is_next: whether it follows the one before without a gap.
         """
-        is_first = np.ones(len(slots), np.bool_)
-        is_first[1:] = slots[1:] != slots[:-1]
+        is_first = run_starts(slots)
         has_mark = ~is_next & ~(is_first & (self.used[slots] == 0))
         taken = np.cumsum(1 + has_mark)
         before = np.maximum.accumulate(np.where(is_first, taken - 1 - has_mark, 0))
@@ -109,7 +109,7 @@ class WarmUps:
         fits = at < self.slot_size
         marks = has_mark & (at - 1 < self.slot_size)
         self.codes[slots[marks], at[marks] - 1] = NO_VALUE
-        self.codes[slots[fits], at[fits]] = codes_of(y[fits])
+        self.codes[slots[fits], at[fits]] = codes[fits]
         if self.has_times:
             self.times_ms[slots[fits], at[fits]] = start_ms[fits]
         np.maximum.at(self.used, slots, np.minimum(at + 1, self.slot_size))
