@@ -82,6 +82,7 @@ class Device:
             before, stage, starts_ms = self.counts(), self.stage, self.starts_ms
             self.stage = 0
             more = {"ends": told_ms, "stage": stage, "escalated": self.escalated_ms}
+            more |= {"excused": self.excused_ms + told_ms - time_ms}
             self.tell("rule_changed", told_ms, before, **more, starts=starts_ms)
             self.used_count += stage + 1
         if is_heard:

@@ -9,7 +9,7 @@ import polars as pl
 from schemas.control import control_key
 from udfs.contacts import Contacts, homes_of
 from udfs.control_book import Booked, Plan, events_of, looks_at, plans_of
-from udfs.device_moves import DeviceMoves
+from udfs.device_moves import DeviceMoves, heard_until
 from udfs.partition_clocks import UNKNOWN_MS, Int64s, Rows, clocks_by_partition, low_clock_ms
 from udfs.quiet import Quiet
 from udfs.registry_changes import Atom, PendingChanges
@@ -113,11 +113,11 @@ class AtomStep(DeviceMoves):
                 begin_ms = np.maximum(time_ms[chosen], told_ms[chosen])
                 self.look_at_rules(index, time_ms[chosen], begin_ms)
             elif atom == Atom.MUTE_END:
-                self.climb_up_to(index, time_ms[chosen])
+                self.climb_up_to(index, heard_until(time_ms[chosen], told_ms[chosen]))
                 at_ms = changes["append_time_ms"][chosen]
                 self.end_mutes(index, at_ms, time_ms[chosen], told_ms[chosen])
             else:
-                self.climb_up_to(index, time_ms[chosen])
+                self.climb_up_to(index, heard_until(time_ms[chosen], told_ms[chosen]))
                 self.say_goodbye(index, changes["append_time_ms"][chosen])
 
     def _changes_below(
@@ -133,8 +133,11 @@ class AtomStep(DeviceMoves):
         home = homes[pending["row"]]
         clock_ms = np.append(self.partitions["clock_ms"], np.iinfo(np.int64).max)
         taken = pending["append_time_ms"] < reached_ms[home]
-        # Of devices that nobody can hear now a rule can say nothing: it waits until they can be.
-        taken &= (pending["atom"] != Atom.RULE) | (pending["append_time_ms"] <= clock_ms[home])
+        # Of devices that nobody can hear now a rule can say nothing: it waits until they can be,
+        # and so comes after what the registry said of them meanwhile.
+        taken &= (pending["atom"] != Atom.RULE) | (
+            (pending["append_time_ms"] <= clock_ms[home]) & (floor_ms[home] < reached_ms[home])
+        )
         changes, at = pending[taken], home[taken]
         if len(changes):
             said = changes["atom"] == Atom.REGISTRY

@@ -120,8 +120,8 @@ class DeviceMoves(ClimbMoves):
         """
         index = changes["row"].astype(np.int64)
         rows = self.devices.rows[index]
-        before_ms, after_ms = _climbed_until(time_ms, told_ms)
-        self.climb(index, rows, before_ms, None)
+        limit_ms = heard_until(time_ms, told_ms)
+        self.climb(index, rows, limit_ms, None)
         after = change_devices(rows, changes, time_ms, self.start_ms or 0)
         self.look_at_plans(index, after, told_ms)
         excuse_hidden(rows, after, time_ms)
@@ -136,19 +136,19 @@ class DeviceMoves(ClimbMoves):
         self.skews.forget(index[is_removed])
         self._tell_moved(index, (rows, after), told_ms, ~changes["is_removed"])
         self.follow_rules(index, after, time_ms, told_ms)
-        self.climb(index, after, after_ms, told_ms)
+        self.climb(index, after, limit_ms, told_ms)
         self.devices.rows[index] = after
 
     def look(self, index: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
         """Let planned maintenance begin or end for devices; arguments as for `change`."""
         rows = self.devices.rows[index]
-        before_ms, after_ms = _climbed_until(time_ms, told_ms)
-        self.climb(index, rows, before_ms, None)
+        limit_ms = heard_until(time_ms, told_ms)
+        self.climb(index, rows, limit_ms, None)
         after = rows.copy()
         self.look_at_plans(index, after, told_ms)
         excuse_hidden(rows, after, time_ms)
         self._tell_moved(index, (rows, after), told_ms, np.ones(len(index), np.bool_))
-        self.climb(index, after, after_ms, told_ms)
+        self.climb(index, after, limit_ms, told_ms)
         self.devices.rows[index] = after
 
     def look_at_rules(self, index: Int64s, time_ms: Int64s, told_ms: Int64s) -> None:
@@ -171,9 +171,12 @@ class DeviceMoves(ClimbMoves):
         index, time_ms, told_ms = index[chosen], time_ms[chosen], told_ms[chosen]
         found = with_ladders(self.devices, before, ladder[chosen], time_ms, self.policy)
         back, ends_ms = found.is_back, told_ms[found.is_back]
-        self.log.add(Kind.RULE_CHANGED, index[back], found.taken_back, ends_ms, ends_ms)
-        _, after_ms = _climbed_until(time_ms, told_ms)
-        self.climb(index, found.after, after_ms, told_ms, is_dated_now=True)
+        change = found.taken_back
+        # Blind until now: not until the partition speaks, nor only until it was heard last.
+        change[0]["excused_ms"] += (told_ms - time_ms)[back]
+        self.log.add(Kind.RULE_CHANGED, index[back], change, ends_ms, ends_ms)
+        limit_ms = heard_until(time_ms, told_ms)
+        self.climb(index, found.after, limit_ms, told_ms, is_dated_now=True)
         rows[chosen] = found.after
 
     def look_at_plans(self, index: Int64s, after: Rows, told_ms: Int64s) -> None:
@@ -249,11 +252,11 @@ class DeviceMoves(ClimbMoves):
             self.log.add(Kind.OVERDUE, index, (told, told), time_ms)
 
 
-def _climbed_until(time_ms: Int64s, told_ms: Int64s) -> tuple[Int64s, Int64s]:
-    """Return below which instants devices climb before a change, and after it.
+def heard_until(time_ms: Int64s, told_ms: Int64s) -> Int64s:
+    """Return below which instants devices climb around a change.
 
-    On a partition that is silent now, the last instant is settled before, and afterwards nobody is
-    newly offline until it speaks (C8). Arguments as for `DeviceMoves.change`.
+    On a partition that is silent now, the last instant was settled when it fell silent: whatever is
+    said of its devices since then makes none newly offline until it speaks (C8). Arguments as for
+    `DeviceMoves.change`.
     """
-    is_unheard = told_ms > time_ms
-    return time_ms + is_unheard, np.where(is_unheard, UNKNOWN_MS, time_ms)
+    return np.where(told_ms > time_ms, UNKNOWN_MS, time_ms)

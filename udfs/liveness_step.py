@@ -183,7 +183,8 @@ class ShardStep(AtomStep):
         left = is_left_behind(self.partitions, self.policy.blind_after_ms)
         end_ms = np.where(self.clocks_ms() >= 0, self.clocks_ms() + 1, UNKNOWN_MS)
         end_ms[:-1][left] = UNKNOWN_MS
-        self._take_atoms(Contacts.none(), end_ms, np.full(len(end_ms), UNKNOWN_MS))
+        floor_ms = np.append(self.partitions["clock_ms"], UNKNOWN_MS)
+        self._take_atoms(Contacts.none(), end_ms, floor_ms)
         low_ms = low_clock_ms(self.partitions, self.policy.blind_after_ms)
         self._settle(end_ms, left, (low_ms + 1, slowest_ms(self.partitions) + 1))
 

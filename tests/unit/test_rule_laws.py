@@ -79,20 +79,20 @@ def labelled(line: LogLine, chance: random.Random) -> LogLine:
 
 def assert_as_reference(seed: int, partition_count: int) -> None:
     lines = ruled_log(seed, partition_count)
-    print(f"{seed=} {partition_count=}")
     events = [e for e in run(lines) if not e["subject"].startswith("partition/")]
     expected = reference_events(lines)
     assert [e["id"] for e in events] == [e["id"] for e in expected]
     assert [comparable(e, like) for e, like in zip(events, expected, strict=True)] == expected
 
 
-# Not all seeds: of 241, four show the known fault below.
-@pytest.mark.parametrize("seed", range(172, 197))
-def test_events_under_rules_are_those_of_the_simplest_reference(seed: int) -> None:
-    assert_as_reference(seed, partition_count=2)
+@given(SEEDS, st.sampled_from([1, 2, 3]))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_events_under_rules_are_those_of_the_simplest_reference(
+    seed: int, partition_count: int
+) -> None:
+    assert_as_reference(seed, partition_count)
 
 
-@pytest.mark.xfail(reason="a rule and the registry change while a partition is blind: M and N")
 @pytest.mark.parametrize("seed", [160, 171, 301, 356])
 def test_counts_agree_where_a_rule_and_the_registry_change_while_blind(seed: int) -> None:
     assert_as_reference(seed, partition_count=2)
