@@ -20,6 +20,7 @@ from schemas.control import control_fields, parse_control
 from schemas.control_records import CONTROL_SCHEMA
 from schemas.records import encode_record, schema_of
 from schemas.topics import Topic
+from udfs.cell_sums import MEASURE_NAMES, SUM_SCALE
 from udfs.clock_marks import Mark
 from udfs.frame_bytes import pack_frames
 from udfs.histogram import bin_index
@@ -29,7 +30,6 @@ from udfs.shards import device_hashes, shard_of
 from udfs.telemetry_blocks import RawBlock
 from udfs.window_blocks import RULE_ROWS, RowShape, window_sections
 from udfs.window_messages import window_messages
-from udfs.windows import MEASURE_NAMES, SUM_SCALE
 
 SCHEMA_ID = 7
 START_MS = 1_767_225_600_000  # 2026-01-01

@@ -14,13 +14,14 @@ import polars as pl
 from schemas.control import ThresholdRule
 from tests.alert_logs import TENANT, Event, at, clock_of
 from udfs.offline_policy import OfflinePolicy
+from udfs.point_cells import point_cells
 from udfs.threshold_book import RuleChange
 from udfs.threshold_bytes import shard_from_bytes, shard_to_bytes
 from udfs.threshold_policy import ThresholdPolicy
 from udfs.threshold_rows import delta_rows
 from udfs.threshold_rules import on_windows
 from udfs.threshold_state import ThresholdShard
-from udfs.windows import WindowPolicy, point_cells, window_deltas
+from udfs.windows import WindowPolicy, window_deltas
 
 BEFORE = at("11:00:00")
 """When rules are written, unless said: they judge every window of the logs."""
@@ -82,7 +83,9 @@ def rows_of(batches: Sequence[Batch]) -> pl.DataFrame:
         },
         orient="row",
     )  # fmt: skip
-    deltas = window_deltas(messages, point_cells(messages, points, WindowPolicy()), WindowPolicy())
+    policy = WindowPolicy()
+    cells = point_cells(messages, points, policy.ahead_max_ms)
+    deltas = window_deltas(messages, cells, policy)
     tenant = pl.col("tenant_id").str.split("/").list
     numbered = deltas.with_columns(tenant.first(), offset=tenant.last().cast(pl.Int64))
     offset = numbered["offset"].to_numpy()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from schemas.records import encode_record
 from schemas.topics import Topic
+from udfs.point_cells import PointCells
 
 PLACE = ("topic", "partition")
 
@@ -64,12 +65,12 @@ class Entry:
 
 
 POINT_OUTCOMES = {
-    "count": (Outcome.ACCEPTED, ""),
-    "duplicate_count": (Outcome.DUPLICATE, ""),
-    "nan_count": (Outcome.REJECTED, "nan"),
-    "out_of_range_count": (Outcome.REJECTED, "out_of_range"),
+    "is_counted": (Outcome.ACCEPTED, ""),
+    "is_duplicate": (Outcome.DUPLICATE, ""),
+    "is_nan": (Outcome.REJECTED, "nan"),
+    "is_out_of_range": (Outcome.REJECTED, "out_of_range"),
 }
-"""What the windows count of a point, and what that is in the account."""
+"""Flags of `PointCells`, and what such a point is in the account."""
 
 
 def read_counts(messages: pl.DataFrame) -> pl.DataFrame:
@@ -97,32 +98,32 @@ def read_entries(counts: pl.DataFrame) -> list[Entry]:
     ]
 
 
-def point_entries(batches: pl.DataFrame, cells: pl.DataFrame) -> list[Entry]:
+def point_entries(batches: pl.DataFrame, cells: PointCells) -> list[Entry]:
     """Count what became of messages and their points.
 
     Args:
         batches: topic, partition, is_duplicate; one row a message.
-        cells: one row for each point, as `udfs.windows.point_cells` gives them to the windows.
+        cells: their points, as the windows sum them.
     """
-    rows = cells["row"].to_numpy()
-    per_batch = {name: _sums(cells[name], rows, batches.height) for name in POINT_OUTCOMES}
+    points = {
+        name: _per_batch(cells.row[getattr(cells, name)], batches.height) for name in POINT_OUTCOMES
+    }
     sums = (
-        batches.select(*PLACE, "is_duplicate")
-        .with_columns(**per_batch)
+        batches.select(*PLACE, messages=1, duplicate_messages="is_duplicate")
+        .with_columns(**points)
         .group_by(PLACE, maintain_order=True)
-        .agg(pl.len().alias("messages"), pl.col("is_duplicate", *POINT_OUTCOMES).sum())
+        .agg(pl.all().sum())
     )
     return [entry for row in sums.iter_rows(named=True) for entry in _place_entries(row)]
 
 
-def _sums(weights: pl.Series, rows: NDArray[np.uint32], count: int) -> pl.Series:
-    # The sums of a block are far below 2^53, so floating point is exact.
-    return pl.Series(np.bincount(rows, weights.to_numpy(), count).astype(np.int64))
+def _per_batch(rows: NDArray[np.uint32], count: int) -> pl.Series:
+    return pl.Series(np.bincount(rows, minlength=count))
 
 
 def _place_entries(sums: dict[str, int | str]) -> list[Entry]:
     topic, partition = str(sums["topic"]), int(sums["partition"])
-    messages, duplicate_count = int(sums["messages"]), int(sums["is_duplicate"])
+    messages, duplicate_count = int(sums["messages"]), int(sums["duplicate_messages"])
     accepted_count = messages - duplicate_count
     found = [
         Entry(topic, partition, Unit.MESSAGE, Outcome.ACCEPTED, "", accepted_count),

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from udfs.accounts import Entry, point_entries
+from udfs.point_cells import point_cells
 from udfs.shard_blocks import MarkedBlock, joined_blocks
-from udfs.windows import WindowPolicy, point_cells, window_deltas
+from udfs.windows import WindowPolicy, window_deltas
 
 
 @dataclass(frozen=True)
@@ -35,5 +36,5 @@ def sum_blocks(blocks: Sequence[MarkedBlock], policy: WindowPolicy) -> BlockSums
         policy: of the windows.
     """
     batches, points = joined_blocks(blocks)
-    cells = point_cells(batches, points, policy)
+    cells = point_cells(batches, points, policy.ahead_max_ms)
     return BlockSums(window_deltas(batches, cells, policy), point_entries(batches, cells))

@@ -31,6 +31,9 @@ BINS_PER_OCTAVE = 64
 SMALLEST = 2.0**-20
 RELATIVE_ERROR = 1 / (2 * BINS_PER_OCTAVE)
 
+BIN_MAX = 60 * BINS_PER_OCTAVE
+"""Of values below 2^40."""
+
 _MANTISSA_SHIFT = 52 - 6
 _FIRST_BIN = (int(np.float64(SMALLEST).view(np.int64)) >> _MANTISSA_SHIFT) - 1
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from udfs.cell_sums import SUM_SCALE
 from udfs.histogram import Histogram, merge_histograms, quantile
 from udfs.partition_clocks import Bools, Int64s, Rows
 from udfs.threshold_book import QUANTILES, is_beyond
 from udfs.wide_integers import LIMB_BITS
-from udfs.windows import SUM_SCALE
 
 CELL = np.dtype(
     [

@@ -17,8 +17,8 @@ from schemas.avro_bytes import Integers
 from schemas.avro_encode import BlockWriter
 from schemas.records import schema_of
 from schemas.topics import Topic
+from udfs.cell_sums import SQUARE_LARGE_SHIFT
 from udfs.wide_integers import add_shifted, limbs_128, little_endian
-from udfs.windows import SQUARE_LARGE_SHIFT
 
 ROWS_MAX_COUNT = 5_000
 """Rows in one message: what a reader must be able to hold."""

@@ -18,9 +18,10 @@ from tests.pure_chain import Shards
 from tests.strategies import telemetry_logs
 from tests.unit.test_aggregate import raw_block
 from udfs.block_sums import sum_blocks
+from udfs.cell_sums import SQUARE_LARGE_SHIFT
 from udfs.shard_blocks import marked_block
 from udfs.telemetry_blocks import batch_sections, decode_telemetry
-from udfs.windows import SQUARE_LARGE_SHIFT, WindowPolicy
+from udfs.windows import WindowPolicy
 
 SCHEMA_ID = 5
 STARTED_AT_MS = 1_790_000_100_000

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from schemas.records import decode_record, encode_record, schema_of
 from schemas.topics import Topic
+from udfs.cell_sums import SQUARE_LARGE_SHIFT
 from udfs.wide_integers import add_shifted, limbs_128, little_endian
 from udfs.window_messages import ROWS_MAX_BYTES, ROWS_MAX_COUNT, window_messages
-from udfs.windows import SQUARE_LARGE_SHIFT
 
 ID = 7
 MESSAGE_LIMIT_BYTES = 900 * 1024

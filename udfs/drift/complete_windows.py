@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from udfs.cell_sums import SUM_SCALE
 from udfs.drift.complete_policy import CompletePolicy
 from udfs.drift.open_windows import (
     BIN_SCHEMA,
@@ -36,7 +37,7 @@ from udfs.drift.open_windows import (
 from udfs.drift.window_rows import CANONICAL_ORDER, COMPLETE_SCHEMA, DRIFT_ROW_SCHEMA
 from udfs.offline_policy import DAY_MS
 from udfs.partition_clocks import UNKNOWN_MS
-from udfs.windows import SUM_SCALE, Scope
+from udfs.windows import Scope
 
 OPEN_MAX_COUNT = 2_000_000
 """Windows of one shard that are open or wait, 136 MB: beyond it, use more shards."""
