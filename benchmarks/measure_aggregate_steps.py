@@ -29,6 +29,7 @@ from schemas.records import schema_of
 from schemas.topics import Topic
 from udfs.block_results import AggregateTopics, block_results
 from udfs.duplicates import SeenState
+from udfs.point_cells import point_cells
 from udfs.results import Result, pack_results
 from udfs.shard_blocks import joined_blocks, mark_part, marked_block
 from udfs.shards import Section, SectionKind, pack_sections, split_sections
@@ -40,7 +41,7 @@ from udfs.telemetry_blocks import (
     decode_telemetry,
 )
 from udfs.window_messages import window_messages
-from udfs.windows import WindowPolicy, point_cells, window_deltas
+from udfs.windows import WindowPolicy, window_deltas
 
 SCHEMA_ID = 7
 PARTITIONS = 4
@@ -93,7 +94,7 @@ class Steps:
             parts = [s for s in judged if s.kind is SectionKind.BATCHES]
             batches, points = joined_blocks([marked_block(s.shard, s.payload) for s in parts])
         with self._timed("of these: cells"):
-            cells = point_cells(batches, points, POLICY)
+            cells = point_cells(batches, points, POLICY.ahead_max_ms)
         with self._timed("of these: windows and histograms"):
             deltas = window_deltas(batches, cells, POLICY)
         self.window_rows += deltas.height
