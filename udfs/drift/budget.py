@@ -9,10 +9,12 @@ _BUDGET = re.compile(r"^(\d+(?:\.\d+)?)/(\d+)(k|M)?_device_days$")
 _FACTORS = {None: 1, "k": 1_000, "M": 1_000_000}
 ALLOWED_BUDGET = "a number of false pages per device-days, such as 1/10k_device_days"
 
-SHIFT_SHARE = 0.6
-"""Of the budget for D1; the rest is for rates and rules."""
-RATE_SHARE = 0.3
-RULE_SHARE = 0.1
+SHIFT_SHARE = 0.55
+"""Of the budget for D1; the rest is for rates, rules, distributions and predictions."""
+RATE_SHARE = 0.27
+RULE_SHARE = 0.09
+PREDICTION_SHARE = 0.07
+DISTRIBUTION_SHARE = 0.02
 
 
 @dataclass(frozen=True)
