@@ -38,7 +38,8 @@ def number_rows(finding: DriftFinding) -> list[Row]:
         texts = (scale.text(was), scale.text(now), change)
         rows.append((name, *(with_unit(text, unit) for text in texts)))
     if rows:
-        rows.insert(0, ("windows", f"{before.count:,}", f"{after.count:,}", ""))
+        counted = "points" if finding.detector == "psi" else "windows"
+        rows.insert(0, (counted, f"{before.count:,}", f"{after.count:,}", ""))
     return rows
 
 

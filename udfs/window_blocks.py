@@ -36,12 +36,14 @@ class RowShape:
         scopes: that the job looks at.
         rows_of: decoded deltas with their `offset` -> as many rows, without `partition`.
         shared_of: of the rows of all shards, those that every shard gets beside its own.
+        summed_of: of these rows, those of coarser subjects, which have shards of their own.
     """
 
     schema: dict[str, Any]
     scopes: tuple[str, ...]
     rows_of: Callable[[pl.DataFrame], pl.DataFrame]
     shared_of: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    summed_of: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
 
 def _rule_rows(deltas: pl.DataFrame) -> pl.DataFrame:
@@ -96,9 +98,12 @@ def _rows_of_shards(
     rows = shape.rows_of(deltas.with_columns(offset=offset))
     partition = pl.Series("partition", raw.partitions[message], pl.Int32)
     placed = rows.with_columns(partition).select(*shape.schema)
-    parts = placed.with_columns(shard=_shards(deltas, shard_count)).partition_by(
-        "shard", as_dict=True, include_key=False
-    )
+    sharded = placed.with_columns(shard=_shards(deltas, shard_count))
+    if shape.summed_of is not None:
+        summed = shape.summed_of(placed)
+        shard = subject_shards(summed.select("tenant_id", name="subject"), shard_count)
+        sharded = pl.concat([sharded, summed.with_columns(shard=shard)])
+    parts = sharded.partition_by("shard", as_dict=True, include_key=False)
     if shape.shared_of is None:
         return parts
     shared = shape.shared_of(placed)
@@ -123,7 +128,11 @@ def _is_sound(scopes: tuple[str, ...]) -> pl.Expr:
 def _shards(rows: pl.DataFrame, shard_count: int) -> pl.Series:
     """Return the shard of each row's subject; a device has as many rows as metrics."""
     name = pl.coalesce("device_id", "deployment_group").alias("name")
-    subjects = rows.select("tenant_id", name)
+    return subject_shards(rows.select("tenant_id", name), shard_count)
+
+
+def subject_shards(subjects: pl.DataFrame, shard_count: int) -> pl.Series:
+    """Return the shards of subjects, by `tenant_id` and `name`."""
     known = subjects.unique()
     hashes = device_hashes(known["tenant_id"].to_list(), known["name"].to_list())
     shards = pl.Series("shard", shard_of(np.asarray(hashes), shard_count), pl.Int32)

@@ -62,9 +62,9 @@ class Cells:
         """Add points to histograms; all of shape (n,)."""
         if not len(stream):
             return
-        assert 0 <= stream.min()
+        assert stream.min() >= 0
         assert stream.max() <= STREAM_MAX
-        assert 0 <= part.min()
+        assert part.min() >= 0
         assert part.max() <= PART_MAX
         fresh = (((stream << PART_BITS) | part) << BIN_BITS) | (bins + BIN_ZERO)
         self.keys = np.concatenate([self.keys, fresh])
@@ -111,7 +111,7 @@ class Cells:
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> "Cells":
         """Return what `to_frame` wrote."""
-        return cls(*(frame[name].to_numpy().copy() for name in ("key", "points")))
+        return cls(frame["key"].to_numpy().copy(), frame["points"].to_numpy().copy())
 
 
 def category_counts(cells: Cells, table: Rows, rows: Int64s) -> Floats:

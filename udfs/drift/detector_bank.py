@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import polars as pl
 
 from schemas.control import AcceptNewNormal
+from udfs.drift.distribution_member import DistributionMember
 from udfs.drift.findings import DriftFinding
 from udfs.drift.stream_member import StreamMember
 from udfs.drift.unreadable import UnreadableStreams
@@ -62,6 +63,7 @@ class Detectors(Protocol):
 MEMBERS: dict[str, type[Detectors]] = {
     "unreadable": UnreadableStreams,
     "streams": StreamMember,
+    "distributions": DistributionMember,
 }
 """The detectors of every shard, in the order in which they look; a name is for ever."""
 

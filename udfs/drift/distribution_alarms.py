@@ -1,7 +1,7 @@
 """One alarm a shift of a distribution: it begins, may become worse, and ends when blocks are calm.
 
-    PSI   .02 .03 .31 .34 .33 .03 .02     hours, or days a quarter apart
-                  fires          ends     after two calm blocks of the length that fired
+PSI   .02 .03 .31 .34 .33 .03 .02     hours, or days a quarter apart
+              fires          ends     after two calm blocks of the length that fired
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ import numpy as np
 
 from udfs.drift.cells import Cells
 from udfs.drift.distribution_judging import DAY, MINOR, WATCH, Verdicts, may_page
-from udfs.drift.distribution_policy import DAY_MS, HOUR_MS, DistributionPolicy
+from udfs.drift.distribution_policy import DistributionPolicy
 from udfs.drift.distribution_table import NEVER_MS
 from udfs.drift.row_tables import Rows
 from udfs.drift.shift_alarms import RANKS
+from udfs.offline_policy import DAY_MS, HOUR_MS
 from udfs.partition_clocks import Int64s
 
 BLOCK_MS = {DAY: DAY_MS, "hour": HOUR_MS}

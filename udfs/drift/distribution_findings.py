@@ -97,7 +97,10 @@ def _explained(plain: DriftFinding, turn: DistributionTurn) -> DriftFinding:
     if row["is_class"]:
         return replace(found, reason=f"{_moved_class(row, turn)} (PSI {turn.psi:.2f}; {size})")
     sigma = sigma if sigma > 0 else 1.0
-    distance = wasserstein(np.array(edges), _shares(row), values, after.points)
+    # No less than the means are apart: within the bins of the baseline values are guessed at.
+    distance = max(
+        wasserstein(np.array(edges), _shares(row), values, after.points), abs(mean_after - mean)
+    )
     is_moved = abs(mean_after - mean) >= LOCATION_RATIO * distance
     direction = "" if not is_moved else "up" if mean_after > mean else "down"
     return replace(
@@ -164,9 +167,7 @@ def _counts_after(turn: DistributionTurn) -> Int64s:
     return counts
 
 
-def _after(
-    turn: DistributionTurn, edges: tuple[float, ...], values: Floats, mean: float
-) -> Sample:
+def _after(turn: DistributionTurn, edges: tuple[float, ...], values: Floats, mean: float) -> Sample:
     points = turn.after.points
     p05, p50, p95 = (quantile_of(values, points, level) for level in (0.05, 0.5, 0.95))
     counts = _counts_after(turn)[: _drawn(turn.row)].tolist()
@@ -188,5 +189,3 @@ def findings_of_turns(
     """Yield the findings of turns in an order that no batching changes."""
     ordered = sorted(turns, key=lambda turn: (turn.detected_at_ms, turn.stream, turn.block_ms))
     return (finding_of_turn(turn, names[turn.stream]) for turn in ordered)
-
-

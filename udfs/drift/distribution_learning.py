@@ -1,8 +1,8 @@
 """What D2 learns: the baseline's categories, once, and how much blocks differ while all is well.
 
-    hours 1 ............ 24 | 25 ........ 48 | 49 ........ 72 | 73 ...... 168
-          baseline, frozen  | no verdict yet | shown          | pages
-                            | how far blocks are from it: learned ........ |
+hours 1 ............ 24 | 25 ........ 48 | 49 ........ 72 | 73 ...... 168
+      baseline, frozen  | no verdict yet | shown          | pages
+                        | how far blocks are from it: learned ........ |
 """
 
 from collections import Counter
@@ -14,13 +14,14 @@ from udfs.drift.distances import mean_and_sigma, quantile_of
 from udfs.drift.distribution_table import CATEGORY_MAX, NO_BIN
 from udfs.drift.row_tables import Rows
 from udfs.histogram import Floats, bin_value
-from udfs.partition_clocks import Bools, Int64s
+from udfs.partition_clocks import Int64s
 
 QUANTILE_BIN_COUNT = 10
 CLASS_SHARE_MIN = 0.01
 """A class that is rarer belongs to the others: a few points of it would decide the index."""
 LEVELS = (0.05, 0.5, 0.95)
 FREEDOM_MIN = 0.5
+CORRELATION_MAX = 0.9
 
 
 def freeze(table: Rows, cells: Cells, stream: int) -> None:
@@ -80,6 +81,8 @@ def learn_law(table: Rows, rows: Int64s, law: str, psi: Floats, points: Floats) 
     known["points"] += points
     known["psi_sum"] += weighed
     known["psi_square"] += weighed**2
+    known["psi_lag"] += weighed * known["psi_last"]
+    known["psi_last"] = weighed
     known["psi_max"] = np.maximum(known["psi_max"], weighed)
     table[law][rows] = known
 
@@ -93,7 +96,8 @@ def usual_points(law: Rows) -> Floats:
 def usual_psi(law: Rows, category_count: Int64s) -> Floats:
     """Return the mean index of blocks while all is well: at least that of independent points."""
     mean = law["psi_sum"] / np.maximum(law["block_count"], 1)
-    found: Floats = np.maximum(mean, (category_count - 1) / np.maximum(usual_points(law), 1.0))
+    of_chance = np.maximum(category_count - 1, 1) / np.maximum(usual_points(law), 1.0)
+    found: Floats = np.maximum(mean, of_chance)
     return found
 
 
@@ -103,15 +107,25 @@ def freedom(law: Rows, category_count: Int64s) -> Floats:
     Points that hang together move the shares together: the fewer ways there are, the longer the
     tail. A season looks like that too.
     """
-    count = np.maximum(law["block_count"], 1)
-    mean = law["psi_sum"] / count
-    variance = np.maximum(law["psi_square"] / count - mean**2, 1e-12)
+    mean, variance = _moments(law)
     most = np.maximum(category_count - 1, 1)
     found: Floats = np.clip(2 * mean**2 / variance, FREEDOM_MIN, most)
     return found
 
 
-def may_learn(law: Rows, is_calm: Bools, most: int) -> Bools:
-    """Say which blocks are learned from: while there are too few, and nothing looks odd."""
-    found: Bools = is_calm & (law["block_count"] < most)
+def independent_blocks(law: Rows) -> Floats:
+    """Return how many independent blocks those learned from are worth, shape (n,).
+
+    Blocks that resemble the one before say less of how far blocks may go.
+    """
+    mean, variance = _moments(law)
+    count = np.maximum(law["block_count"].astype(np.float64), 1)
+    correlation = np.clip((law["psi_lag"] / count - mean**2) / variance, 0, CORRELATION_MAX)
+    found: Floats = count * (1 - correlation) / (1 + correlation)
     return found
+
+
+def _moments(law: Rows) -> tuple[Floats, Floats]:
+    count = np.maximum(law["block_count"], 1)
+    mean = law["psi_sum"] / count
+    return mean, np.maximum(law["psi_square"] / count - mean**2, 1e-12)

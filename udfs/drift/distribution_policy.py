@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 
 from udfs.drift.budget import DISTRIBUTION_SHARE, Budget
+from udfs.offline_policy import DAY_MS, HOUR_MS
 
-HOUR_MS = 3_600_000
 QUARTER_MS = 6 * HOUR_MS
-DAY_MS = 24 * HOUR_MS
 QUARTER_COUNT = DAY_MS // QUARTER_MS
 
 
@@ -23,11 +22,11 @@ class DistributionPolicy:
         critical_psi: as two of them.
         gather_hours: hours that the baseline is learned from.
         gather_points: points that it needs at least.
-        first_verdict_blocks: hours after them without a verdict: they show what is usual.
-        page_blocks: until so many a verdict pages nobody.
-        learn_blocks: as long it is learned how much an hour differs: with the baseline, a week.
-        day_first_blocks: days without a verdict on a day, as above.
-        day_page_blocks: as above.
+        first_verdict_hours: hours after them without a verdict: they show what is usual.
+        learn_hours: as long it is learned how much hours differ: with the baseline, a week. Until
+            then only what is major pages.
+        first_verdict_days: as above, of days.
+        learn_days: as above.
         points_min: a block of fewer has no verdict.
         least_points_ratio: a block with fewer points than that share of the usual pages nobody:
             some of its devices are missing.
@@ -44,11 +43,10 @@ class DistributionPolicy:
     critical_psi: float = 4.0
     gather_hours: int = 24
     gather_points: int = 300
-    first_verdict_blocks: int = 24
-    page_blocks: int = 48
-    learn_blocks: int = 144
-    day_first_blocks: int = 2
-    day_page_blocks: int = 3
+    first_verdict_hours: int = 24
+    learn_hours: int = 144
+    first_verdict_days: int = 4
+    learn_days: int = 6
     points_min: int = 100
     least_points_ratio: float = 0.7
     most_points_ratio: float = 2.0
@@ -59,8 +57,8 @@ class DistributionPolicy:
     def __post_init__(self) -> None:
         assert self.log10_alpha < 0
         assert 0 < self.warn_psi < self.alarm_psi < self.major_psi < self.critical_psi
-        assert self.first_verdict_blocks <= self.page_blocks <= self.learn_blocks
-        assert 2 <= self.day_first_blocks <= self.day_page_blocks
+        assert self.first_verdict_hours <= self.learn_hours
+        assert 1 < self.first_verdict_days <= self.learn_days
 
 
 def distribution_policy(budget: Budget, metric_count: int) -> DistributionPolicy:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from udfs.drift.row_tables import Rows
+from udfs.partition_clocks import Bools
 
 CATEGORY_MAX = 12
 """Ten bins of equal share, or eleven classes and all others."""
@@ -15,10 +16,12 @@ NULL_LAW = np.dtype(
         ("points", "<f8"),  # in all of them
         ("psi_sum", "<f8"),
         ("psi_square", "<f8"),  # sum of squares
+        ("psi_lag", "<f8"),  # sum of products of each with the one before
+        ("psi_last", "<f4"),
         ("psi_max", "<f4"),
     ]
 )
-"""How much blocks of one length differ from the baseline while all is well: 32 bytes."""
+"""How much blocks of one length differ from the baseline while all is well: 44 bytes."""
 
 DISTRIBUTION_ROW = np.dtype(
     [
@@ -38,6 +41,7 @@ DISTRIBUTION_ROW = np.dtype(
         ("day", NULL_LAW),
         ("quarter_hours", "u1", (4,)),  # hours with a window, by number of the quarter modulo 4
         ("suspect_ms", "<i8"),  # start of the first hour of those that look odd, in a row
+        ("is_partial", "?"),  # whether devices seem to be missing from the last hour, or new
         ("opened_rank", "u1"),  # place in RANKS of the worst finding of the open alarm; 0: none
         ("opened_ms", "<i8"),  # end of the block that opened it
         ("is_of_day", "?"),  # whether that was a day
@@ -48,7 +52,7 @@ DISTRIBUTION_ROW = np.dtype(
 TIMES = ("open_ms", "from_ms", "until_ms", "suspect_ms", "opened_ms", "quiet_until_ms")
 
 
-def empty_distributions(is_class: np.ndarray) -> Rows:
+def empty_distributions(is_class: Bools) -> Rows:
     """Return records of streams of which nothing was seen.
 
     Args:

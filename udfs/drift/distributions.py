@@ -14,17 +14,12 @@ import numpy as np
 
 from udfs.drift.cells import Cells, category_counts
 from udfs.drift.distribution_alarms import DistributionTurn, turns_of
-from udfs.drift.distribution_judging import DAY, HOUR, Verdicts, judge
-from udfs.drift.distribution_learning import freeze, learn_law, may_learn
-from udfs.drift.distribution_policy import (
-    DAY_MS,
-    HOUR_MS,
-    QUARTER_COUNT,
-    QUARTER_MS,
-    DistributionPolicy,
-)
+from udfs.drift.distribution_judging import DAY, HOUR, MAJOR, MINOR, Verdicts, is_young, judge
+from udfs.drift.distribution_learning import freeze, learn_law
+from udfs.drift.distribution_policy import QUARTER_COUNT, QUARTER_MS, DistributionPolicy
 from udfs.drift.distribution_table import NEVER_MS, empty_distributions
 from udfs.drift.row_tables import Rows
+from udfs.offline_policy import DAY_MS, HOUR_MS
 from udfs.partition_clocks import Bools, Int64s
 
 OPEN, BASELINE, FIRST_QUARTER = 0, 1, 8
@@ -148,11 +143,13 @@ class Distributions:
         is_odd, before = found.is_odd, self.table["suspect_ms"][rows]
         began = np.where(before == NEVER_MS, end_ms - HOUR_MS, before)
         self.table["suspect_ms"][rows] = np.where(is_odd, began, NEVER_MS)
+        self.table["is_partial"][rows] = found.is_partial(self.policy)
         self._learn(found, HOUR, np.ones(len(rows), np.bool_))
         turns = turns_of(self.table, found, after, HOUR, end_ms, self.policy)
         quarter = _quarter(end_ms - HOUR_MS)
         self._move_open(rows, quarter + FIRST_QUARTER)
         self.table["quarter_hours"][rows, quarter % QUARTER_COUNT] += 1
+        assert self.table["quarter_hours"].max() <= QUARTER_MS // HOUR_MS
         self._forget_days(turns)
         return turns
 
@@ -180,11 +177,10 @@ class Distributions:
         return judge(self.table, rows, counts, law, self.policy)
 
     def _learn(self, found: Verdicts, law: str, is_asked: Bools) -> None:
-        """Learn from blocks that hold nothing against their streams."""
-        policy, rows = self.policy, found.rows
-        is_young = ~found.is_judged & (found.points > 0)
-        is_calm = (is_young | ~found.is_odd) & (self.table["opened_rank"][rows] == 0)
-        learns = is_asked & may_learn(self.table[law][rows], is_calm, policy.learn_blocks)
+        """Learn for a week how blocks differ, from all but what looks like a major shift."""
+        rows = found.rows
+        is_well = (found.rank < MAJOR) & (self.table["opened_rank"][rows] < MINOR)
+        learns = is_asked & is_well & is_young(self.table, rows, law, self.policy)
         learn_law(self.table, rows[learns], law, found.psi[learns], found.points[learns])
 
     def _begin_quarter(self, rows: Int64s, quarter: Int64s, new_quarter: int) -> None:

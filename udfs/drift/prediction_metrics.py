@@ -1,7 +1,7 @@
 """Which metrics are about predictions, by the words of their names: bad ones need no configuration.
 
-    prediction_confidence_ratio -> confidence      inference.error_rate -> error
-    prediction_entropy_nats     -> entropy         predicted_class      -> class
+prediction_confidence_ratio -> confidence      inference.error_rate -> error
+prediction_entropy_nats     -> entropy         predicted_class      -> class
 """
 
 import re
