@@ -11,7 +11,9 @@ from udfs.drift.canary_state import empty_state
 from udfs.drift.canary_windows import PLAN_SCHEMA, STRATUM_SCHEMA, canary_windows
 from udfs.drift.window_rows import COMPLETE_SCHEMA
 
-PLANS = pl.DataFrame([("acme", "r", START_MS, 0.5, "v2", "v1")], schema=PLAN_SCHEMA, orient="row")
+PLANS = pl.DataFrame(
+    [("acme", "r", START_MS, 0.5, "g", "v2", "v1")], schema=PLAN_SCHEMA, orient="row"
+)
 NO_STRATA = pl.DataFrame(schema=STRATUM_SCHEMA)
 
 
@@ -42,10 +44,11 @@ def test_versions_of_the_plan_are_arms_and_all_others_are_left_out():
     assert found["nan_count"].to_list() == [0, 5]
 
 
-def test_windows_of_groups_and_of_other_tenants_are_none_of_a_rollout():
+def test_windows_of_groups_and_of_other_tenants_and_groups_are_none_of_a_rollout():
     group = complete(0, ["v1"], np.array([1.0]), scope="group")
     stranger = complete(0, ["v1"], np.array([1.0])).with_columns(tenant_id=pl.lit("other"))
-    rows = pl.concat([group, stranger])
+    neighbour = complete(0, ["v1"], np.array([1.0])).with_columns(deployment_group=pl.lit("h"))
+    rows = pl.concat([group, stranger, neighbour])
     assert canary_windows(rows, PLANS, NO_STRATA, START_MS).is_empty()
 
 

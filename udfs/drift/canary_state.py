@@ -109,12 +109,7 @@ def merge_states(left: CanaryState, right: CanaryState) -> CanaryState:
 
 def pack_canary(state: CanaryState, policy: CanaryPolicy) -> bytes:
     """Write the state; equal states give equal bytes, however their windows came."""
-    units = state.units.sorted()
-    frame = units.keys.with_columns(
-        count=pl.Series(units.counts[:, 0], dtype=pl.Int64),
-        bad_count=pl.Series(units.counts[:, 1], dtype=pl.Int64),
-        slots=pl.Series([row.tobytes() for row in units.slots.astype("<f8")], dtype=pl.Binary),
-    )
+    frame = units_frame(state.units.sorted())
     rollouts = [asdict(rollout) for _, rollout in sorted(state.rollouts.items())]
     meta = {"geometry": list(policy.geometry), "rollouts": rollouts}
     return pack_state(VERSION, {"units": frame}, meta)
@@ -132,12 +127,25 @@ def restore_canary(packed: bytes, policy: CanaryPolicy) -> CanaryState:
     if tuple(stored.meta["geometry"]) != policy.geometry:
         text = "window_ms and look_windows must stay {} and {} while rollouts run"
         raise StateLayoutError(text.format(*stored.meta["geometry"]))
-    frame = stored.frames["units"]
+    units = units_of_frame(stored.frames["units"], policy)
+    rollouts = [Rollout(**row) for row in stored.meta["rollouts"]]
+    return CanaryState({(each.tenant_id, each.rollout_id): each for each in rollouts}, units)
+
+
+def units_frame(units: Units) -> pl.DataFrame:
+    """Return units as a frame that `units_of_frame` reads."""
+    return units.keys.with_columns(
+        count=pl.Series(units.counts[:, 0], dtype=pl.Int64),
+        bad_count=pl.Series(units.counts[:, 1], dtype=pl.Int64),
+        slots=pl.Series([row.tobytes() for row in units.slots.astype("<f8")], dtype=pl.Binary),
+    )
+
+
+def units_of_frame(frame: pl.DataFrame, policy: CanaryPolicy) -> Units:
+    """Return the units of a frame; their looks have the length of the policy's."""
     slots = np.frombuffer(b"".join(frame["slots"].to_list()), "<f8")
-    units = Units(
+    return Units(
         frame.select(*UNIT_KEY),
         slots.reshape(len(frame), policy.look_windows).copy(),
         frame.select("count", "bad_count").to_numpy().reshape(len(frame), 2).astype(np.int64),
     )
-    rollouts = [Rollout(**row) for row in stored.meta["rollouts"]]
-    return CanaryState({(each.tenant_id, each.rollout_id): each for each in rollouts}, units)

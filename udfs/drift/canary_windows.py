@@ -8,10 +8,11 @@ from udfs.windows import Scope
 
 PLAN_SCHEMA = {
     **ROLLOUT_SCHEMA,
+    "deployment_group": pl.String,
     "treatment_version": pl.String,
     "control_version": pl.String,
 }
-"""One row a rollout of a model version; announce it with `CanaryState.with_rollouts`."""
+"""One row a rollout of a model version in a group; announce it with `CanaryState.with_rollouts`."""
 
 STRATUM_SCHEMA = {"tenant_id": pl.String, "device_id": pl.String, "stratum": pl.String}
 """Of the registry: hardware, site, firmware and whatever else is alike only within a stratum."""
@@ -27,7 +28,7 @@ def canary_windows(
 
     Args:
         complete: columns `COMPLETE_SCHEMA` of `window_rows`.
-        plans: columns `PLAN_SCHEMA`, each tenant and rollout once.
+        plans: columns `PLAN_SCHEMA`, each rollout once.
         strata: columns `STRATUM_SCHEMA`, each device once.
         completed_ms: input clock at which the windows were complete; windows of a look that come
             later than `CanaryPolicy.lateness_ms` after its end do not count.
@@ -37,10 +38,11 @@ def canary_windows(
     """
     is_treatment = pl.col("model_version") == pl.col("treatment_version")
     is_control = pl.col("model_version") == pl.col("control_version")
+    group = ["tenant_id", "deployment_group"]
     windows = (
         complete.filter(pl.col("scope") == Scope.DEVICE.value)
         .rename({"subject": "device_id", "window_start": "window_start_ms", "mean": "value"})
-        .join(plans.select(*PLAN_SCHEMA), on="tenant_id", how="inner", maintain_order="left_right")
+        .join(plans.select(*PLAN_SCHEMA), on=group, how="inner", maintain_order="left_right")
         .filter(is_treatment | is_control)
         .join(strata, on=["tenant_id", "device_id"], how="left", maintain_order="left")
     )
