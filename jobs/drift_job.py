@@ -1,17 +1,19 @@
 """What has become strange: windows in, findings and alerts out.
 
-    windows -> decode block -> split by shard ─┐
-                                               ├─> complete windows, detectors ─┬─> drift
-    control -> decode block -> to each shard  ─┘   per shard (keyed state)      └─> alerts
+    windows -> decode block -> split by shard ─┐                                ┌─> drift
+                                               ├─> complete windows, detectors ─┼─> rollouts
+    control -> decode block -> to each shard  ─┘   per shard, then one stage    └─> alerts
 
 A job of its own: what goes wrong here must not keep anybody from hearing of a silent device. For
-the same reason it has two sinks. Findings leave exactly once, in a transaction; alerts at once and
-at least once, with ids that are a function of the log: an open transaction of this job would hold
-back all alerts from those who read what is committed.
+the same reason it has several sinks. Findings and verdicts on rollouts leave exactly once, in
+transactions; alerts at once and at least once, with ids that are a function of the log: an open
+transaction of this job would hold back all alerts from those who read what is committed.
 """
 
+from pyflink.common import Types
 from pyflink.table import StreamTableEnvironment
 
+from jobs.drift_settings import rollout_policy
 from jobs.environment import attach_insert, hold_blocks, submit_attached, table_environment
 from jobs.offline_settings import offline_policy
 from jobs.result_rows import result_schema, result_type
@@ -25,9 +27,11 @@ from udfs.decode_function import BlockUse
 from udfs.drift.complete_policy import CompletePolicy
 from udfs.drift.drift_shard import DriftPolicy
 from udfs.drift_operator import DriftTopics, FindDrift
+from udfs.drift_stage_operator import TellDrift
+from udfs.split_operator import element_type
 
 JOB_NAME = "fleetpulse-drift"
-FINDINGS, ALERTS = "finding_topics", "alert_topics"
+FINDINGS, VERDICTS, ALERTS = "finding_topics", "verdict_topics", "alert_topics"
 SECOND_MS = 1000
 
 
@@ -47,6 +51,8 @@ def _topics(settings: Settings) -> DriftTopics:
         drift_schema_id=registry.register(Topic.DRIFT, prefix),
         alerts=topic_name(Topic.ALERTS, prefix),
         alerts_schema_id=registry.register(Topic.ALERTS, prefix),
+        rollouts=topic_name(Topic.ROLLOUTS, prefix),
+        rollouts_schema_id=registry.register(Topic.ROLLOUTS, prefix),
         windows_partition_count=topic_partition_counts(settings.kafka)[windows],
     )
 
@@ -54,19 +60,23 @@ def _topics(settings: Settings) -> DriftTopics:
 def build(tables: StreamTableEnvironment, settings: Settings, topics: DriftTopics) -> None:
     """Attach the job to its environment without submitting it."""
     streams = window_streams(tables, settings, JOB_NAME, BlockUse.DRIFT_WINDOWS)
+    policy = drift_policy(settings, topics.windows_partition_count)
     rows = (
-        streams.sections.process(
-            FindDrift(drift_policy(settings, topics.windows_partition_count), topics),
-            output_type=result_type(),
-        )
+        streams.sections.process(FindDrift(policy), output_type=element_type())
         .uid("find-drift")
         .name("find drift")
+        .key_by(lambda _: 0, key_type=Types.INT())
+        .process(TellDrift(policy, topics), output_type=result_type())
+        .uid("tell-drift")
+        .name("tell drift")
     )
     tables.create_temporary_view("results", tables.from_data_stream(rows, result_schema()))
     _create_sinks(tables, settings, topics)
     hold_blocks(streams.raw, settings.flink.block_max_age_ms)
     findings = insert_sql("results", name=FINDINGS, topic=topics.drift)
     attach_insert(tables, findings, "write-findings")
+    verdicts = insert_sql("results", name=VERDICTS, topic=topics.rollouts)
+    attach_insert(tables, verdicts, "write-verdicts")
     attach_insert(tables, insert_sql("results", name=ALERTS, topic=topics.alerts), "write-alerts")
 
 
@@ -74,14 +84,17 @@ def _create_sinks(tables: StreamTableEnvironment, settings: Settings, topics: Dr
     prefix, servers = settings.kafka.topic_prefix, settings.kafka.bootstrap_servers
     # The connector lets rows name their topic only where there are several; no row names this one.
     unused = topic_name(Topic.DEAD_LETTERS, prefix)
-    create_result_topics(
-        tables,
-        servers,
-        [topics.drift, unused],
-        name=FINDINGS,
-        transactional_id_prefix=f"{prefix}{JOB_NAME}",
-        transaction_timeout_ms=settings.flink.transaction_timeout_ms,
-    )
+    for topic, name, of_sink in (
+        (topics.drift, FINDINGS, ""), (topics.rollouts, VERDICTS, "-rollouts")
+    ):  # fmt: skip
+        create_result_topics(
+            tables,
+            servers,
+            [topic, unused],
+            name=name,
+            transactional_id_prefix=f"{prefix}{JOB_NAME}{of_sink}",
+            transaction_timeout_ms=settings.flink.transaction_timeout_ms,
+        )
     create_result_topics(tables, servers, [topics.alerts, unused], name=ALERTS)
 
 
@@ -97,4 +110,6 @@ def drift_policy(settings: Settings, windows_partition_count: int) -> DriftPolic
         routes=offline_policy(settings.offline),
         partition_count=windows_partition_count,
         lag_after_ms=lag_after_ms(settings),
+        rollouts=rollout_policy(settings),
+        shard_count=settings.flink.shard_count,
     )

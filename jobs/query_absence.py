@@ -33,6 +33,7 @@ SUBJECTS = {
     NamedQuery.ALERTS: "open alert",
     NamedQuery.HISTORY: "alert event",
     NamedQuery.DRIFT: "drifting metric",
+    NamedQuery.ROLLOUTS: "rollout",
     NamedQuery.ACCOUNTS: "account",
 }
 

@@ -28,6 +28,7 @@ from jobs.query_statements import (
     kept_sql,
     models_sql,
     newest_sql,
+    rollouts_sql,
     windows_sql,
 )
 from jobs.query_usage import usage
@@ -50,6 +51,11 @@ _SPARE = ("p99", "p50", "covered_ratio", "min", "max", "count", "mean")
 _ALERTS_SPARE = ("last_seen", "subject", "deployment_group")
 _HISTORY_SPARE = ("reason", "subject", "deployment_group", "silence_s")
 _DRIFT_SPARE = ("last_detected", "first_seen", "log10_e", "direction")
+_ROLLOUTS_SPARE = ("rollout_id", "started_at", "look", "is_final", "reason")
+_ROLLOUTS_SAID = (
+    "the last verdict on each; NODATA is no leave to go on; what each metric says: "
+    "SELECT * FROM v_rollouts"
+)
 _INCIDENTS_SAID = (
     "open incidents only; each with its evidence: SELECT * FROM v_open_drift; "
     "one of them drawn: fleetpulse explain FINDING_ID"
@@ -131,6 +137,14 @@ def _drift(ask: Ask, asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
     if found.frame.is_empty():
         return found
     return replace(found, said=(*found.said, _INCIDENTS_SAID), spare=_DRIFT_SPARE)
+
+
+def _rollouts(ask: Ask, asked: Asked, _lengths: Lengths, _now_ms: int) -> Answer:
+    once = frozenset({"tenant_id", "deployment_group"})
+    found = _listed(ask, asked, rollouts_sql(asked), once=once)
+    if found.frame.is_empty():
+        return found
+    return replace(found, said=(*found.said, _ROLLOUTS_SAID), spare=_ROLLOUTS_SPARE)
 
 
 def _history(ask: Ask, asked: Asked, _lengths: Lengths, now_ms: int) -> Answer:
@@ -234,6 +248,7 @@ _ANSWERS: Mapping[NamedQuery, Callable[[Ask, Asked, Lengths, int], Answer]] = Ma
         NamedQuery.GROUPS: _windows,
         NamedQuery.MODELS: _windows,
         NamedQuery.DRIFT: _drift,
+        NamedQuery.ROLLOUTS: _rollouts,
         NamedQuery.USAGE: _usage,
         NamedQuery.ACCOUNTS: _accounts,
     }

@@ -25,6 +25,7 @@ class NamedQuery(StrEnum):
     GROUPS = "groups"
     MODELS = "models"
     DRIFT = "drift"
+    ROLLOUTS = "rollouts"
     USAGE = "usage"
     ACCOUNTS = "accounts"
 
@@ -50,6 +51,7 @@ TAKES: Mapping[NamedQuery, frozenset[Option]] = {
     NamedQuery.GROUPS: _STRETCH | {Option.GROUP, Option.MODEL, Option.METRIC},
     NamedQuery.MODELS: _STRETCH | {Option.GROUP, Option.MODEL, Option.METRIC},
     NamedQuery.DRIFT: frozenset({Option.METRIC}),
+    NamedQuery.ROLLOUTS: frozenset({Option.GROUP, Option.MODEL}),
     NamedQuery.USAGE: frozenset(),
     NamedQuery.ACCOUNTS: frozenset(),
 }

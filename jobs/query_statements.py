@@ -15,6 +15,9 @@ IS_TOLD = "type != 'fleetpulse.alert.watchdog'"
 STATUS_COLUMNS: Mapping[Option, str] = MappingProxyType(
     {Option.GROUP: "deployment_group", Option.MODEL: "model_version", Option.DEVICE: "device_id"}
 )
+ROLLOUT_COLUMNS: Mapping[Option, str] = MappingProxyType(
+    {Option.GROUP: "deployment_group", Option.MODEL: "treatment_version"}
+)
 METRIC_COLUMN: Mapping[Option, str] = MappingProxyType({Option.METRIC: "metric"})
 WINDOW_COLUMNS: Mapping[Option, str] = MappingProxyType({**STATUS_COLUMNS, **METRIC_COLUMN})
 
@@ -74,6 +77,17 @@ SELECT tenant_id, metric, severity, incidents, subjects, strongest_subject, dire
     strongest_log10_e AS log10_e, first_seen, last_detected
 FROM v_top_drift WHERE {_equal(asked, METRIC_COLUMN)}
 ORDER BY severity_rank DESC, log10_e DESC, tenant_id, metric LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
+
+
+def rollouts_sql(asked: Asked) -> str:
+    """Return what is said last of each rollout, what is to be rolled back first."""
+    return f"""
+SELECT tenant_id, deployment_group, treatment_version, control_version, verdict, reason,
+    deciding_metric, is_final, treatment_devices, control_devices, look, started_at, decided_at,
+    rollout_id
+FROM v_rollouts WHERE {_equal(asked, ROLLOUT_COLUMNS)}
+ORDER BY is_final AND verdict = 'ROLLBACK' DESC, decided_at DESC, tenant_id, rollout_id
+LIMIT {asked.limit + 1}"""  # noqa: S608 - quoted
 
 
 def windows_sql(asked: Asked, choice: Choice) -> str:

@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableGroup
 
-from jobs.settings_groups import DriftSettings, Group
+from jobs.settings_groups import DriftSettings, Group, RolloutSettings
 from jobs.settings_refusals import ENVIRONMENT_PREFIX, refusal_of
 from schemas.errors import SettingsError
 
@@ -193,6 +193,7 @@ class Settings(BaseSettings):
     offline: OfflineSettings = OfflineSettings()
     windows: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
+    rollouts: RolloutSettings = RolloutSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     fleet: FleetSettings = FleetSettings()
     stack: StackSettings = StackSettings()

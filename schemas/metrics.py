@@ -148,7 +148,21 @@ DRIFT_LATE = Metric(
     MetricKind.GAUGE,
     "Windows of which rows came after they had been judged for drift; those rows do not count",
 )
-ENGINE_METRICS = (INPUT_CLOCK, BLIND_PARTITIONS, WAITING, OVERDUE, DRIFT_CLOCK, DRIFT_LATE)
+# Many that never end: versions are mixed for good in their groups; rollouts.is_on = false stops it.
+OPEN_ROLLOUTS = Metric(
+    "flink_taskmanager_job_task_operator_fleetpulse_drift_open_rollouts",
+    MetricKind.GAUGE,
+    "Rollouts of which both versions are still in their group",
+)
+ENGINE_METRICS = (
+    INPUT_CLOCK,
+    BLIND_PARTITIONS,
+    WAITING,
+    OVERDUE,
+    DRIFT_CLOCK,
+    DRIFT_LATE,
+    OPEN_ROLLOUTS,
+)
 
 
 def operator_name(metric: Metric) -> str:

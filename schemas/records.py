@@ -28,6 +28,7 @@ SCHEMA_FILES = {
     Topic.CONTROL: "control_event",
     Topic.WINDOWS: "window_deltas",
     Topic.DRIFT: "drift_finding",
+    Topic.ROLLOUTS: "rollout_verdict",
     Topic.ALERTS: "alert_event",
     Topic.DEVICE_STATUS: "device_status",
     Topic.ACCOUNTS: "account_deltas",

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from schemas.finding_columns import FINDING_COLUMNS
 from schemas.topics import Topic
+from schemas.verdict_columns import VERDICT_COLUMNS
 
 LOAD_BATCH = "load_batch"
 """Column of every loaded table: number of the last batch that added to the row."""
@@ -227,6 +228,7 @@ TELEMETRY_RUNS = TableSpec(
 )
 
 DRIFT_FINDINGS = TableSpec("drift_findings", Topic.DRIFT, _columns(**FINDING_COLUMNS))
+ROLLOUT_VERDICTS = TableSpec("rollout_verdicts", Topic.ROLLOUTS, _columns(**VERDICT_COLUMNS))
 
 LOADED_TABLES = (
     WINDOWS,
@@ -236,6 +238,7 @@ LOADED_TABLES = (
     ACCOUNTS,
     TELEMETRY_RUNS,
     DRIFT_FINDINGS,
+    ROLLOUT_VERDICTS,
 )
 TABLE_OF_TOPIC = {table.topic: table for table in LOADED_TABLES}
 TIME_COLUMNS = {

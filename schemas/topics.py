@@ -31,6 +31,7 @@ class Topic(StrEnum):
     CONTROL = "control"
     WINDOWS = "windows"
     DRIFT = "drift"
+    ROLLOUTS = "rollouts"
     ALERTS = "alerts"
     DEVICE_STATUS = "device-status"
     DEAD_LETTERS = "dead-letters"
@@ -69,6 +70,7 @@ TOPIC_SPECS = (
     TopicSpec(Topic.CONTROL, is_compacted=True, has_log_append_time=True),
     TopicSpec(Topic.WINDOWS),
     TopicSpec(Topic.DRIFT),
+    TopicSpec(Topic.ROLLOUTS),
     TopicSpec(Topic.ALERTS),
     TopicSpec(Topic.DEVICE_STATUS, is_compacted=True),
     # A dead letter keeps the timestamp of the original, which may be old: never expire it by time.

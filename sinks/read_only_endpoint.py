@@ -35,6 +35,7 @@ TENANT_FILTERS = {
     "load_windows_1d": "tenant_id = {tenant}",
     "alert_events": "tenant_id = {tenant}",
     "drift_findings": "tenant_id = {tenant}",
+    "rollout_verdicts": "tenant_id = {tenant}",
     "device_status": "tenant_id = {tenant}",
     "dead_letters": "startsWith(message_key, concat({tenant}, '/'))",
     "load_ledger": "0",

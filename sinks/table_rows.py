@@ -15,6 +15,7 @@ from schemas.codec import RejectedMessage, SchemaOfId, decode_messages
 from schemas.finding_columns import flat_findings
 from schemas.tables import LOAD_BATCH, TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
+from schemas.verdict_columns import flat_verdicts
 from sinks.dead_letter import dead_letter_frame
 from sinks.histogram_check import with_even_histograms
 from sinks.messages import Message
@@ -105,6 +106,10 @@ def _finding_frame(findings: pl.DataFrame, _messages: Sequence[Message]) -> pl.D
     return flat_findings(findings)
 
 
+def _verdict_frame(verdicts: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataFrame:
+    return flat_verdicts(verdicts)
+
+
 def _status_frame(states: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
     offsets = pl.Series([message.offset for message in messages], dtype=pl.UInt64)
     return states.with_columns(status_order=offsets.gather(states["row"]))
@@ -114,6 +119,7 @@ _FRAMES: dict[Topic, Callable[[pl.DataFrame, Sequence[Message]], pl.DataFrame]] 
     Topic.WINDOWS: _window_frame,
     Topic.ALERTS: _alert_frame,
     Topic.DRIFT: _finding_frame,
+    Topic.ROLLOUTS: _verdict_frame,
     Topic.DEVICE_STATUS: _status_frame,
     Topic.ACCOUNTS: _account_frame,
 }

@@ -5,28 +5,32 @@ Telemetry becomes the log of windows by `tests.rules_chain.Aggregate`.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schemas.records import schema_of
+from schemas.records import Record, schema_of
 from schemas.topics import Topic
 from tests.alert_logs import Event, at
 from tests.oracle.threshold_oracle import Heard
 from tests.rules_chain import Written, apply_stored, raw_windows
-from udfs.drift.drift_shard import DriftPolicy, DriftStep, drift_steps
+from udfs.drift.drift_shard import DriftPolicy, DriftStep, drift_steps, report_of
+from udfs.drift.drift_stage import StageStep, stage_steps
 from udfs.drift.findings import DriftFinding
+from udfs.drift.shard_reports import report_bytes
 from udfs.drift.window_rows import DRIFT_ROWS
 from udfs.window_blocks import window_sections
 
 MINUTE_MS = 60_000
 BEGIN_MS = at("12:00:00")
 STEP_MS = 30_000
+STAGE = -1
+"""Number of the stage among the shards that the chain keeps."""
 Span = tuple[int, int]
 
 
 @dataclass
 class DriftChain:
-    """The drift job.
+    """The drift job: shards, and the stage where they meet.
 
     Args:
         shard_count: of the subjects.
@@ -34,6 +38,7 @@ class DriftChain:
         is_restarted: whether each shard is stored and read again after each block.
         findings: that left, in order.
         alerts: as findings.
+        verdicts: as findings.
     """
 
     shard_count: int = 1
@@ -44,11 +49,16 @@ class DriftChain:
     shards: dict[int, Any] = field(default_factory=dict)
     findings: list[DriftFinding] = field(default_factory=list)
     alerts: list[Event] = field(default_factory=list)
+    verdicts: list[Record] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.policy = replace(self.policy, shard_count=self.shard_count)
 
     def control(self, payload: bytes, now_ms: int = 0) -> None:
         """Apply control events to every shard."""
         for shard in range(self.shard_count):
             self._apply(shard, payload, now_ms)
+        self._meet(payload, now_ms)
 
     def windows(self, written: Sequence[Written], now_ms: int = 0) -> None:
         """Apply a block of `windows`."""
@@ -60,8 +70,14 @@ class DriftChain:
 
     def _apply(self, number: int, payload: bytes, now_ms: int) -> None:
         step: DriftStep = apply_stored(self, drift_steps(self.policy), number, payload, now_ms)
-        self.findings += step.findings
-        self.alerts += step.alerts
+        if step.is_said:
+            self._meet(report_bytes(report_of(number, step)), now_ms)
+
+    def _meet(self, payload: bytes, now_ms: int) -> None:
+        left: StageStep = apply_stored(self, stage_steps(self.policy), STAGE, payload, now_ms)
+        self.findings += left.findings
+        self.alerts += left.alerts
+        self.verdicts += left.verdicts
 
 
 def heard(device_id: str, minute: float, value: float, group: str = "g") -> Heard:

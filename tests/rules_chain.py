@@ -119,7 +119,8 @@ def _batch(heard: Heard, tenant_id: str) -> bytes:
     ]
     batch = {
         "tenant_id": tenant_id, "device_id": heard.device_id, "sent_at": heard.at_ms,
-        "deployment_group": heard.group, "boot_id": None, "sequence": None, "points": points,
+        "deployment_group": heard.group, "model_version": heard.model, "boot_id": None,
+        "sequence": None, "points": points,
     }  # fmt: skip
     return encode_record(Topic.TELEMETRY, batch, SCHEMA_ID)
 

@@ -1,24 +1,24 @@
-"""Runs drift detection of each shard in Flink: windows and controls in, findings and alerts out."""
+"""Runs drift detection of each shard in Flink: windows and controls in, reports out."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 
 from schemas.metrics import DRIFT_CLOCK, DRIFT_LATE, operator_name
-from udfs.drift.drift_shard import DriftPolicy, DriftShard, DriftStep, drift_steps
-from udfs.drift.finding_messages import finding_result
+from udfs.drift.drift_shard import DriftPolicy, DriftShard, DriftStep, drift_steps, report_of
+from udfs.drift.shard_reports import report_bytes
 from udfs.journal_operator import KeptShards
 from udfs.partition_clocks import UNKNOWN_MS
-from udfs.result_operator import alert_row, result_row
+from udfs.shards import SectionKind
+from udfs.split_operator import Element
 
 
 @dataclass(frozen=True)
 class DriftTopics:
-    """Where findings and alerts go: names on the broker, and schema ids.
+    """Where findings, alerts and verdicts go: names on the broker, and schema ids.
 
     Args:
         windows_partition_count: all are waited for.
@@ -28,6 +28,8 @@ class DriftTopics:
     drift_schema_id: int
     alerts: str
     alerts_schema_id: int
+    rollouts: str
+    rollouts_schema_id: int
     windows_partition_count: int = 1
 
 
@@ -38,12 +40,10 @@ class FindDrift(KeyedProcessFunction):
 
     Args:
         policy: how to judge.
-        topics: where the results go.
     """
 
-    def __init__(self, policy: DriftPolicy, topics: DriftTopics) -> None:
+    def __init__(self, policy: DriftPolicy) -> None:
         self.policy = policy
-        self.topics = topics
         self.shards: KeptShards[DriftShard, DriftStep] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -66,14 +66,15 @@ class FindDrift(KeyedProcessFunction):
     def _late_count(self) -> int:
         return sum(shard.windows.late_count for shard in self._kept())
 
-    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002 - Flink's
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Element]:  # noqa: ARG002 - Flink's
         """Apply one section of a block, of windows or of controls."""
         assert self.shards is not None, "Flink calls open first"
-        # The wall clock decides when alerts leave and stamps them for people, and nothing else.
+        shard, kind, payload = value[0], value[1], bytes(value[2])
+        # The wall clock decides when alerts leave and whom they notify, and nothing else.
         now_ms = time.time_ns() // 1_000_000
-        step = self.shards.apply(value[0], bytes(value[2]), now_ms)
-        topics = self.topics
-        for finding in step.findings:
-            yield result_row(finding_result(topics.drift, topics.drift_schema_id, finding))
-        for event in step.alerts:
-            yield alert_row(topics.alerts, topics.alerts_schema_id, event, now_ms)
+        step = self.shards.apply(shard, payload, now_ms)
+        if step.is_said:
+            yield shard, int(SectionKind.REPORT), report_bytes(report_of(shard, step))
+        # All shards have the controls: the stage has them from one.
+        if kind == SectionKind.CONTROLS and shard == 0:
+            yield shard, kind, payload

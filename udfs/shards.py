@@ -32,6 +32,7 @@ class SectionKind(IntEnum):
     ACCOUNT = 5
     CONTROLS = 6
     WINDOWS = 7
+    REPORT = 8
 
 
 @dataclass(frozen=True)

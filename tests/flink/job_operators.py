@@ -15,7 +15,7 @@ from udfs.drift_operator import DriftTopics
 
 AGGREGATE_TOPICS = AggregateTopics("aggregate", "windows", 1, "accounts", 2, "dead-letters")
 EVENT_TOPICS = {Topic.ALERTS: ("alerts", 3), Topic.DEVICE_STATUS: ("device-status", 4)}
-DRIFT_TOPICS = DriftTopics("drift", 5, "alerts", 3, windows_partition_count=2)
+DRIFT_TOPICS = DriftTopics("drift", 5, "alerts", 3, "rollouts", 6, windows_partition_count=2)
 RULES_TOPICS = rules_job.RulesTopics("alerts", 3, windows_partition_count=2)
 
 

@@ -97,6 +97,7 @@ WHOLE = {
     NamedQuery.GROUPS: Asked(NamedQuery.GROUPS),
     NamedQuery.MODELS: Asked(NamedQuery.MODELS),
     NamedQuery.DRIFT: Asked(NamedQuery.DRIFT),
+    NamedQuery.ROLLOUTS: Asked(NamedQuery.ROLLOUTS),
     NamedQuery.USAGE: Asked(NamedQuery.USAGE),
     NamedQuery.ACCOUNTS: Asked(NamedQuery.ACCOUNTS),
 }

@@ -6,6 +6,7 @@ from schemas.tables import (
     DRIFT_FINDINGS,
     HOUR_MS,
     MINUTE_MS,
+    ROLLOUT_VERDICTS,
     WINDOWS,
 )
 from schemas.topics import Topic
@@ -14,6 +15,7 @@ from sinks.read_only_endpoint import quoted
 from sinks.table_rows import rows_of
 from tests.drift_findings import finding
 from tests.loader_input import START_MS, WindowInput, alert, device_status, message, schema_of_id
+from tests.rollout_verdicts import verdict
 from udfs.drift.finding_messages import finding_record
 from udfs.drift.findings import State
 
@@ -92,6 +94,22 @@ def finding_rows(tenant):
         yield finding_record(found)
 
 
+def verdict_rows(tenant):
+    groups, models = names(tenant, "group"), names(tenant, "model")
+    for index in range(4):
+        group = groups[index % 2]
+        rollout = f"{group}/{models[0]}/{index // 2}"
+        yield verdict(
+            tenant_id=tenant,
+            rollout_id=rollout,
+            verdict_id=f"v-{index}",
+            deployment_group=group,
+            treatment_version=models[0],
+            control_version=models[1],
+            decided_at=NOW_MS - index * HOUR_MS,
+        )
+
+
 def status_rows(tenant):
     for device, group, model in zip(
         *(names(tenant, kind) for kind in ("cam", "group", "model")), strict=True
@@ -105,6 +123,7 @@ def store(database, tenant, number):
         (ALERT_EVENTS, Topic.ALERTS, list(alert_rows(tenant))),
         (DEVICE_STATUS, Topic.DEVICE_STATUS, list(status_rows(tenant))),
         (DRIFT_FINDINGS, Topic.DRIFT, list(finding_rows(tenant))),
+        (ROLLOUT_VERDICTS, Topic.ROLLOUTS, list(verdict_rows(tenant))),
     ]
     for spec, topic, records in inputs:
         first = number * 100

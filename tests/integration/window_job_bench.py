@@ -30,7 +30,7 @@ POLL_INTERVAL_S = 0.2
 SHARD_COUNT, PARTITION_COUNT = 4, 2
 
 
-def bench_settings(folder: Path) -> Settings:
+def bench_settings(folder: Path, **groups: dict[str, Any]) -> Settings:
     """Return the settings of a small stack of which a test writes the topics."""
     return free_port_settings(
         folder,
@@ -41,6 +41,7 @@ def bench_settings(folder: Path) -> Settings:
             "block_max_age_ms": 100,
         },
         stack={"start_timeout_s": 120.0},
+        **groups,
     )
 
 

@@ -28,6 +28,7 @@ class Heard(NamedTuple):
     device_id: str
     group: str
     points: tuple[tuple[str, int, float], ...]
+    model: str | None = None
 
 
 @dataclass(frozen=True)

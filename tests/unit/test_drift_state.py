@@ -36,8 +36,8 @@ def half_told_story() -> DriftChain:
     accepted = AcceptNewNormal(scope=Scope(tenant_id=TENANT, device_id="d1"), metric="temp")
     chain.control(controls_of((at("11:00:00"), mute), (at("12:45:00"), accepted)))
     written = [w for w in windows() if w.at_ms < CUT_MS]
-    for begin in range(0, len(written), 5):
-        chain.windows(written[begin : begin + 5])
+    for begin in range(0, len(written), 4):
+        chain.windows(written[begin : begin + 4])
     assert chain.wholes[0]
     assert chain.entries[0]
     return chain
@@ -74,7 +74,7 @@ def test_state_of_an_unknown_version_is_refused() -> None:
     bodies = dict(split_bodies(shard_to_bytes(DriftShard(), POLICY)))
     packed = join_bodies(bodies | {"rest": pack_state(99, {}, {})})
     with pytest.raises(StateLayoutError, match="version 99"):
-        shard_from_bytes(packed)
+        shard_from_bytes(packed, POLICY)
     with pytest.raises(StateLayoutError, match="version 99"):
         UnreadableStreams.from_bytes(pack_state(99, {}, {}))
 

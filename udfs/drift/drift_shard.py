@@ -2,6 +2,7 @@
 
     marks ──> time of each row, clock of the shard ──┐
     rows ───> windows that are complete, by step ────┴──> detectors ──> findings ──> topic `drift`
+         └───> parts of rollouts: devices by version ─────> the stage where all shards meet
     controls ──> accepted as normal ─────────────────────────┘             │
              └── mutes, maintenance, acks ─────> told to whom? <── those that page
                                                       └──> held while it lags ──> topic `alerts`
@@ -26,6 +27,9 @@ from udfs.drift.complete_windows import CompleteWindows
 from udfs.drift.detector_bank import DetectorBank
 from udfs.drift.finding_alerts import FindingAlerts
 from udfs.drift.findings import DriftFinding
+from udfs.drift.rollout_gathering import NO_VERSIONS, RolloutGathering, RolloutNews
+from udfs.drift.rollout_policy import RolloutPolicy
+from udfs.drift.shard_reports import Found, ShardReport
 from udfs.drift.window_rows import no_drift_rows
 from udfs.frame_bytes import join_bodies, split_bodies
 from udfs.offline_policy import OfflinePolicy
@@ -46,12 +50,20 @@ class DriftPolicy:
         routes: channels of severities.
         partition_count: of `windows`: all are waited for.
         lag_after_ms: an input that is further behind is a backlog; None for logs of the past.
+        rollouts: how they are noticed and judged.
+        shard_count: that report to the stage where all meet.
     """
 
     windows: CompletePolicy = field(default_factory=CompletePolicy)
     routes: OfflinePolicy = field(default_factory=OfflinePolicy)
     partition_count: int = 1
     lag_after_ms: int | None = None
+    rollouts: RolloutPolicy = field(default_factory=RolloutPolicy)
+    shard_count: int = 1
+
+    def __post_init__(self) -> None:
+        wait_ms = self.windows.complete_after_ms + self.windows.step_ms
+        assert self.rollouts.canary.lateness_ms > wait_ms, "looks wait for their last windows"
 
 
 @dataclass(frozen=True)
@@ -71,10 +83,32 @@ class DriftBlock:
 
 @dataclass(frozen=True)
 class DriftStep:
-    """What leaves with one block; alerts may be of findings of earlier ones."""
+    """What leaves with one block; alerts may be of findings of earlier ones.
 
-    findings: list[DriftFinding]
+    Args:
+        found: findings, each with its step.
+        alerts: events.
+        news: of rollouts.
+        clock_ms: how far the shard has come.
+        is_beat: whether the clock has reached another step: the stage waits for it.
+    """
+
+    found: list[Found]
     alerts: list[AlertRecord]
+    news: RolloutNews
+    clock_ms: int
+    is_beat: bool
+
+    @property
+    def findings(self) -> list[DriftFinding]:
+        """Return the findings alone."""
+        return [each.finding for each in self.found]
+
+    @property
+    def is_said(self) -> bool:
+        """Return whether the stage must hear of it."""
+        news = self.news
+        return bool(self.is_beat or self.found or self.alerts or news.plans or news.looks)
 
 
 @dataclass
@@ -88,6 +122,7 @@ class DriftShard:
         accepts: what operators accepted and has not acted yet.
         incidents: of which alerts fire.
         gate: what its alerts pass on their way to people.
+        rollouts: that it takes part in.
     """
 
     windows: CompleteWindows = field(default_factory=CompleteWindows)
@@ -96,6 +131,7 @@ class DriftShard:
     accepts: Accepts = field(default_factory=Accepts)
     incidents: FindingAlerts = field(default_factory=FindingAlerts)
     gate: AlertGate = field(default_factory=AlertGate)
+    rollouts: RolloutGathering = field(default_factory=RolloutGathering)
 
     def label_of(self, finding: DriftFinding) -> tuple[str, str]:
         """Return deployment group and model version of whom a finding is about."""
@@ -115,33 +151,53 @@ def on_drift_block(
         now_ms: wall clock; it decides when alerts leave and whom they notify, and nothing else.
         policy: how to judge.
     """
+    before_ms = shard.clocks.clock_ms(policy.partition_count)
     rows = shard.clocks.timed(block.rows, block.marks, "time_ms")
     shard.windows.take(rows.drop("partition", "offset"))
     shard.accepts.announce(block.controls, shard.windows.settled_ms, policy.windows)
     shard.gate.announce(block.controls)
     clock_ms = shard.clocks.clock_ms(policy.partition_count)
-    findings: list[DriftFinding] = []
+    found: list[Found] = []
     alerts: list[AlertRecord] = []
+    news = RolloutNews()
     while (step_ms := _next_step(shard, clock_ms, policy)) is not None:
-        found = _settle(shard, step_ms, policy)
-        alerts += shard.incidents.records(found, shard.label_of, step_ms, policy.routes)
-        findings += found
+        complete, findings = _settle(shard, step_ms, policy)
+        alerts += shard.incidents.records(findings, shard.label_of, step_ms, policy.routes)
+        found += [Found(step_ms, *shard.label_of(f), f) for f in findings]
+        news.add(shard.rollouts.take(complete, step_ms, policy.rollouts))
     told = shard.gate.pass_on(alerts, clock_ms, now_ms, policy.lag_after_ms)
-    return DriftStep(findings, told)
+    is_beat = clock_ms // policy.windows.step_ms > before_ms // policy.windows.step_ms
+    return DriftStep(found, told, news, clock_ms, is_beat)
 
 
 def _next_step(shard: DriftShard, clock_ms: int, policy: DriftPolicy) -> int | None:
     of_windows = shard.windows.next_step(clock_ms, policy.windows)
-    steps = (of_windows, shard.accepts.next_step(clock_ms))
+    steps = (of_windows, shard.accepts.next_step(clock_ms), _next_look(shard, clock_ms, policy))
     return min((step_ms for step_ms in steps if step_ms is not None), default=None)
 
 
-def _settle(shard: DriftShard, step_ms: int, policy: DriftPolicy) -> list[DriftFinding]:
+def _next_look(shard: DriftShard, clock_ms: int, policy: DriftPolicy) -> int | None:
+    """Return the step at which a look of a rollout is due, None when none is."""
+    due_ms = shard.rollouts.next_due_ms(policy.rollouts.canary)
+    if due_ms is None:
+        return None
+    step_ms = policy.windows.step_after(max(due_ms - 1, shard.windows.settled_ms))
+    return step_ms if step_ms <= clock_ms else None
+
+
+def _settle(
+    shard: DriftShard, step_ms: int, policy: DriftPolicy
+) -> tuple[pl.DataFrame, list[DriftFinding]]:
     """Let one step pass: what was accepted acts, then the detectors see what is complete."""
     complete = shard.windows.settle(step_ms, policy.windows)
     accepted = shard.accepts.take_due(step_ms)
     found = shard.bank.accept(accepted, step_ms) if accepted else []
-    return found + (shard.bank.observe(complete, step_ms) if len(complete) else [])
+    return complete, found + (shard.bank.observe(complete, step_ms) if len(complete) else [])
+
+
+def report_of(number: int, step: DriftStep) -> ShardReport:
+    """Return what a step of a shard tells the stage where all meet."""
+    return ShardReport(number, step.clock_ms, step.found, step.alerts, step.news)
 
 
 def drift_steps(policy: DriftPolicy) -> ShardSteps[DriftShard, DriftStep]:
@@ -150,13 +206,15 @@ def drift_steps(policy: DriftPolicy) -> ShardSteps[DriftShard, DriftStep]:
     def apply(shard: DriftShard, frames: Mapping[str, pl.DataFrame], now_ms: int) -> DriftStep:
         return on_drift_block(shard, DriftBlock(**frames), now_ms, policy)
 
-    write = partial(shard_to_bytes, policy=policy)
-    return ShardSteps(lambda _: DriftShard(), shard_from_bytes, write, apply)
+    read, write = partial(shard_from_bytes, policy=policy), partial(shard_to_bytes, policy=policy)
+    return ShardSteps(lambda _: DriftShard(), read, write, apply)
 
 
 def shard_to_bytes(shard: DriftShard, policy: DriftPolicy) -> bytes:
     """Write a shard."""
+    book, units = shard.rollouts.to_bodies(policy.rollouts.canary)
     meta = {
+        "rollouts": book,
         "clocks": shard.clocks.to_values(),
         "accepts": shard.accepts.pending,
         "incidents": shard.incidents.to_values(),
@@ -168,15 +226,16 @@ def shard_to_bytes(shard: DriftShard, policy: DriftPolicy) -> bytes:
             "rest": pack_state(LAYOUT_VERSION, {}, meta),
             "windows": windows_to_bytes(shard.windows, policy.windows),
             "bank": shard.bank.to_bytes(),
+            "rollouts": units,
         }
     )
 
 
-def shard_from_bytes(packed: bytes) -> DriftShard:
+def shard_from_bytes(packed: bytes, policy: DriftPolicy) -> DriftShard:
     """Read what `shard_to_bytes` wrote.
 
     Raises:
-        StateLayoutError: the bytes are of no version that is known.
+        StateLayoutError: the bytes are of no version that is known, or of looks of other length.
     """
     bodies = {name: bytes(body) for name, body in split_bodies(packed).items()}
     stored = unpack_state(bodies["rest"])
@@ -189,4 +248,10 @@ def shard_from_bytes(packed: bytes) -> DriftShard:
         Accepts([(step_ms, offset, text) for step_ms, offset, text in stored.meta["accepts"]]),
         FindingAlerts.from_values(stored.meta["incidents"]),
         AlertGate.from_values(stored.meta),
+        # The first releases knew of no rollouts.
+        RolloutGathering.from_bodies(
+            stored.meta.get("rollouts", NO_VERSIONS),
+            bodies.get("rollouts", b""),
+            policy.rollouts.canary,
+        ),
     )

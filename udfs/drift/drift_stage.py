@@ -17,7 +17,7 @@ import polars as pl
 
 from schemas.records import Record
 from udfs.alerts import AlertRecord
-from udfs.drift.drift_policy import DriftPolicy
+from udfs.drift.drift_shard import DriftPolicy
 from udfs.drift.finding_alerts import FindingAlerts
 from udfs.drift.findings import DriftFinding
 from udfs.drift.rollout_judging import RolloutJudging, Spoken
@@ -87,16 +87,18 @@ def on_stage_block(
     stage.alerts += report.alerts
     stage.judging.hear(report.news, policy.rollouts.canary)
     clock_ms = stage.clock_ms(policy.shard_count)
-    return StageStep([], [], []) if clock_ms == UNKNOWN_MS else _advance(stage, clock_ms, now_ms, policy)
+    return (
+        StageStep([], [], [])
+        if clock_ms == UNKNOWN_MS
+        else _advance(stage, clock_ms, now_ms, policy)
+    )
 
 
 def _advance(stage: DriftStage, clock_ms: int, now_ms: int, policy: DriftPolicy) -> StageStep:
     """Say what lies before an instant."""
     due = sorted((f for f in stage.found if f.step_ms <= clock_ms), key=_place_of_finding)
     stage.found = [f for f in stage.found if f.step_ms > clock_ms]
-    passed = sorted(
-        (e for e in stage.alerts if e["input_clock"] <= clock_ms), key=_place_of_alert
-    )
+    passed = sorted((e for e in stage.alerts if e["input_clock"] <= clock_ms), key=_place_of_alert)
     stage.alerts = [e for e in stage.alerts if e["input_clock"] > clock_ms]
     spoken = stage.judging.advance(clock_ms, policy.rollouts.canary)
     own = [e for each in spoken for e in _alerts_of(stage, each, policy)]
@@ -115,8 +117,8 @@ def _advance(stage: DriftStage, clock_ms: int, now_ms: int, policy: DriftPolicy)
 def _alerts_of(stage: DriftStage, spoken: Spoken, policy: DriftPolicy) -> list[AlertRecord]:
     if spoken.finding is None:
         return []
-    group, _, rest = spoken.finding.subject.rpartition("/")[0].rpartition("/")
-    label = group, rest
+    plan = spoken.plan
+    label = plan.deployment_group, plan.treatment_version
     return stage.incidents.records([spoken.finding], lambda _: label, spoken.at_ms, policy.routes)
 
 
@@ -128,7 +130,13 @@ def _place_of_finding(found: Found) -> tuple[Any, ...]:
 
 
 def _place_of_alert(event: AlertRecord) -> tuple[Any, ...]:
-    return event["input_clock"], event["tenant_id"], event["subject"], event["dedup_key"], event["seq"]
+    return (
+        event["input_clock"],
+        event["tenant_id"],
+        event["subject"],
+        event["dedup_key"],
+        event["seq"],
+    )
 
 
 def stage_steps(policy: DriftPolicy) -> ShardSteps[DriftStage, StageStep]:

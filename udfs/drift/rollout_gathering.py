@@ -21,6 +21,9 @@ from udfs.drift.rollout_policy import RolloutPolicy
 from udfs.drift.version_book import RolloutEnd, RolloutPlan, VersionBook
 from udfs.partition_clocks import Bools
 
+NO_VERSIONS: dict[str, Any] = {"groups": [], "plans": []}
+"""The book of a shard that has seen nothing."""
+
 
 @dataclass
 class RolloutNews:
@@ -35,6 +38,12 @@ class RolloutNews:
     plans: list[RolloutPlan] = field(default_factory=list)
     ends: list[RolloutEnd] = field(default_factory=list)
     looks: list[Units] = field(default_factory=list)
+
+    def add(self, later: "RolloutNews") -> None:
+        """Add what is said after this."""
+        self.plans += later.plans
+        self.ends += later.ends
+        self.looks += later.looks
 
 
 @dataclass
@@ -62,7 +71,9 @@ class RolloutGathering:
             step_ms: of the clock; it rises from call to call.
             policy: how rollouts are noticed and judged.
         """
-        plans, ends = self.book.take(windows, step_ms, policy)
+        plans, ends = self.book.take(windows, step_ms, policy) if len(windows) else ([], [])
+        if self.canary is None and not plans:
+            return RolloutNews(plans, ends)
         state = empty_state(policy.canary) if self.canary is None else self.canary
         if plans:
             state = state.with_rollouts(_plan_frame(plans))
@@ -137,7 +148,9 @@ def _due_looks(
 
 def _is_of_look(keys: pl.DataFrame, rollout: tuple[str, str], look: int) -> Bools:
     wanted = dict(zip(list(UNIT_KEY)[:3], (*rollout, look), strict=True))
-    found: Bools = keys.select(
-        pl.all_horizontal(pl.col(name) == value for name, value in wanted.items())
-    ).to_series().to_numpy()
+    found: Bools = (
+        keys.select(pl.all_horizontal(pl.col(name) == value for name, value in wanted.items()))
+        .to_series()
+        .to_numpy()
+    )
     return found

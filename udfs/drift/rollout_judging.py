@@ -37,11 +37,13 @@ class Spoken:
 
     Args:
         at_ms: clock.
+        plan: of the rollout.
         verdict: record of the topic; None when only an alert ends.
         finding: for people; None when there is nothing to do.
     """
 
     at_ms: int
+    plan: RolloutPlan
     verdict: Record | None
     finding: DriftFinding | None = None
 
@@ -74,9 +76,9 @@ class RolloutJudging:
         for end in news.ends:
             self.ends[end.tenant_id, end.rollout_id] = end
         for units in news.looks:
-            rollout = state.rollouts.get(units.keys.row(0)[:2])
+            known = state.rollouts.get(units.keys.row(0)[:2])
             # Shards do not know of verdicts: they go on to the horizon.
-            if rollout is not None and not rollout.is_final:
+            if known is not None and not known.is_final:
                 state = replace(state, units=merged(state.units, units))
         self.state = state
 
@@ -118,7 +120,8 @@ class RolloutJudging:
     def _notice(self, key: Key, at_ms: int) -> Spoken:
         verdict = Verdict.CONTINUE.value
         self._put(key, replace(self._rollout(key), verdict=verdict, reason="noticed"))
-        return Spoken(at_ms, verdict_record(self.plans[key], self._rollout(key), at_ms))
+        plan = self.plans[key]
+        return Spoken(at_ms, plan, verdict_record(plan, self._rollout(key), at_ms))
 
     def _end(self, key: Key, at_ms: int) -> list[Spoken]:
         """Forget a rollout; who has no verdict gets none, and its alert is over."""
@@ -130,11 +133,11 @@ class RolloutJudging:
             self.state = None
         if not rollout.is_final:
             last = replace(rollout, verdict=Verdict.NODATA.value, reason=reason, is_final=True)
-            return [Spoken(at_ms, verdict_record(plan, last, at_ms))]
+            return [Spoken(at_ms, plan, verdict_record(plan, last, at_ms))]
         finding = self.harmful.pop(key, None)
         if finding is None:
             return []
-        return [Spoken(at_ms, None, ended_finding(finding, at_ms, reason))]
+        return [Spoken(at_ms, plan, None, ended_finding(finding, at_ms, reason))]
 
     def _judge(self, key: Key, at_ms: int, policy: CanaryPolicy) -> list[Spoken]:
         """Judge the next look of a rollout; what was said before is not said again."""
@@ -155,9 +158,9 @@ class RolloutJudging:
         counts = turnout.treatment_count, turnout.control_count
         record = verdict_record(plan, after, at_ms, judgement, counts)
         if after.verdict != Verdict.ROLLBACK.value:
-            return [Spoken(at_ms, record)]
+            return [Spoken(at_ms, plan, record)]
         self.harmful[key] = rollback_finding(plan, record, policy)
-        return [Spoken(at_ms, record, self.harmful[key])]
+        return [Spoken(at_ms, plan, record, self.harmful[key])]
 
     def _drop_units(self, key: Key) -> None:
         assert self.state is not None, "a rollout was noticed first"

@@ -77,7 +77,9 @@ def _metric(found: MetricVerdict) -> Record:
     return values | {"verdict": found.verdict.value}
 
 
-def rollback_finding(plan: RolloutPlan, record: Mapping[str, Any], policy: CanaryPolicy) -> DriftFinding:
+def rollback_finding(
+    plan: RolloutPlan, record: Mapping[str, Any], policy: CanaryPolicy
+) -> DriftFinding:
     """Return the finding that a rollout does harm.
 
     Args:

@@ -1,9 +1,9 @@
 """What a shard of drift tells the stage where all shards meet, and how it travels there.
 
-    head      shard, and how far it has come           every step of the clock, and with all below
-    found     findings, each with its step             as messages of the topic
-    alerts    events about single subjects             JSON
-    plans, ends, units                                 rollouts: see `udfs/drift/rollout_judging.py`
+head      shard, and how far it has come           every step of the clock, and with all below
+found     findings, each with its step             as messages of the topic
+alerts    events about single subjects             JSON
+plans, ends, units                                 rollouts: see `udfs/drift/rollout_judging.py`
 """
 
 from collections.abc import Iterable, Mapping
@@ -77,7 +77,9 @@ def report_bytes(report: ShardReport) -> bytes:
         "alerts": _texts(report.alerts),
         "plans": _texts(asdict(plan) for plan in news.plans),
         "ends": _texts(asdict(end) for end in news.ends),
-        "units": pl.concat([units_frame(look) for look in news.looks]) if news.looks else _texts(()),
+        "units": pl.concat([units_frame(look) for look in news.looks])
+        if news.looks
+        else _texts(()),
     }
     head = pl.DataFrame({"shard": [report.shard], "clock_ms": [report.clock_ms]})
     return pack_frames(
@@ -106,7 +108,8 @@ def read_found(frames: Mapping[str, pl.DataFrame]) -> list[Found]:
         return []
     rows = frames["found"].select(*FOUND_SCHEMA).iter_rows()
     return [
-        Found(*head, finding_of(decode_record(Topic.DRIFT, record))) for *head, record in rows
+        Found(step_ms, group, model, finding_of(decode_record(Topic.DRIFT, record)))
+        for step_ms, group, model, record in rows
     ]
 
 
