@@ -44,10 +44,17 @@ def _group_text(name: str, fields: dict[str, Any]) -> str:
 
 
 def _value_text(value: object) -> str:
-    """Write one value; JSON's strings, numbers and booleans are TOML as well."""
+    """Write one value; JSON's strings, numbers and booleans are TOML as well.
+
+    >>> print(_value_text({"power_w": "up"}))
+    {"power_w" = "up"}
+    """
     if isinstance(value, Path):
         # A child may run in another folder.
         return json.dumps(str(value.expanduser().resolve()), ensure_ascii=False)
     if isinstance(value, SecretStr):
         return json.dumps(value.get_secret_value(), ensure_ascii=False)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {_value_text(each)}" for key, each in value.items())
+        return "{" + ", ".join(pairs) + "}"
     return json.dumps(value, ensure_ascii=False)

@@ -35,9 +35,15 @@ VERDICT_COLUMNS: Mapping[str, pa.DataType] = MappingProxyType(
 """Of the table, in order, without `load_batch`."""
 
 
-def flat_verdicts(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return decoded verdicts with the columns of the table beside the nested one."""
-    metrics = pl.col("metrics").list
-    return verdicts.with_columns(
-        metrics.eval(pl.element().struct.field(name)).alias(f"metrics.{name}") for name in _METRIC
-    )
+def flat_verdicts(verdicts: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
+    """Return decoded verdicts with arrays of what their metrics say, maybe empty ones.
+
+    Args:
+        verdicts: one row a message: `row` and its fields.
+        metrics: one row a metric: `row` of its verdict, in order, and its fields.
+    """
+    names = [pl.col(name).alias(f"metrics.{name}") for name in _METRIC]
+    arrays = metrics.group_by("row", maintain_order=True).agg(names)
+    # An array of no metrics is empty, not null.
+    filled = [pl.col(f"metrics.{name}").fill_null([]) for name in _METRIC]
+    return verdicts.join(arrays, on="row", how="left", maintain_order="left").with_columns(filled)

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas.arrow_numbers import arrow_numbers
-from schemas.codec import RejectedMessage, SchemaOfId, decode_messages
+from schemas.codec import DecodedBlock, RejectedMessage, SchemaOfId, decode_messages
 from schemas.finding_columns import flat_findings
 from schemas.tables import LOAD_BATCH, TABLE_OF_TOPIC, TableSpec
 from schemas.topics import Topic
@@ -69,9 +69,7 @@ def rows_of(
     block = decode_messages(topic, [message.value for message in living], schema_of_id)
     if topic is Topic.WINDOWS:
         block = with_even_histograms(block)
-    is_packed = topic in PACKED_TOPICS
-    frame = _FRAMES[topic](block.items if is_packed else block.messages, living)
-    table = _arrow_table(spec, frame)
+    table = _arrow_table(spec, _frame(topic, block, living))
     if topic is Topic.DEVICE_STATUS:
         tombstones = [message for message in messages if message.value is None]
         table = pa.concat_tables([table, _arrow_table(spec, _decommissioned(tombstones))])
@@ -82,6 +80,13 @@ def with_batch_number(rows: pa.Table, batch_number: int) -> pa.Table:
     """Append the column that tells after a crash whether these rows have landed."""
     numbers = arrow_numbers(np.full(rows.num_rows, batch_number, np.uint64))
     return rows.append_column(pa.field(LOAD_BATCH, pa.uint64()), numbers)
+
+
+def _frame(topic: Topic, block: DecodedBlock, messages: Sequence[Message]) -> pl.DataFrame:
+    if topic is Topic.ROLLOUTS:
+        return flat_verdicts(block.messages, block.items)
+    is_packed = topic in PACKED_TOPICS
+    return _FRAMES[topic](block.items if is_packed else block.messages, messages)
 
 
 def _account_frame(items: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataFrame:
@@ -106,10 +111,6 @@ def _finding_frame(findings: pl.DataFrame, _messages: Sequence[Message]) -> pl.D
     return flat_findings(findings)
 
 
-def _verdict_frame(verdicts: pl.DataFrame, _messages: Sequence[Message]) -> pl.DataFrame:
-    return flat_verdicts(verdicts)
-
-
 def _status_frame(states: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
     offsets = pl.Series([message.offset for message in messages], dtype=pl.UInt64)
     return states.with_columns(status_order=offsets.gather(states["row"]))
@@ -119,7 +120,6 @@ _FRAMES: dict[Topic, Callable[[pl.DataFrame, Sequence[Message]], pl.DataFrame]] 
     Topic.WINDOWS: _window_frame,
     Topic.ALERTS: _alert_frame,
     Topic.DRIFT: _finding_frame,
-    Topic.ROLLOUTS: _verdict_frame,
     Topic.DEVICE_STATUS: _status_frame,
     Topic.ACCOUNTS: _account_frame,
 }

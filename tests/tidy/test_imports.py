@@ -43,7 +43,7 @@ OWNERS = {
     "prometheus_client": "sinks/prometheus_endpoint.py jobs/loader_status.py",
     "psutil": "jobs/ports.py jobs/process_records.py",
     "pyarrow": "schemas/avro_bytes.py schemas/avro_encode.py schemas/old_json.py schemas/tables.py "
-    "schemas/finding_columns.py "
+    "schemas/finding_columns.py schemas/verdict_columns.py "
     "schemas/arrow_numbers.py schemas/avro_lockstep.py "
     "schemas/lockstep_strings.py "
     "sinks/table_rows.py sinks/rollup_rows.py sinks/clickhouse_writer.py sinks/ledger_writer.py",

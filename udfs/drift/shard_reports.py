@@ -6,11 +6,11 @@ alerts    events about single subjects             JSON
 plans, ends, units                                 rollouts: see `udfs/drift/rollout_judging.py`
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import orjson
 import polars as pl
 
 from schemas.records import decode_record, encode_record
@@ -125,11 +125,11 @@ def _found_row(found: Found) -> tuple[int, str, str, bytes]:
 
 
 def _texts(values: Iterable[Any]) -> pl.DataFrame:
-    texts = [orjson.dumps(each).decode() for each in values]
+    texts = [json.dumps(each) for each in values]
     return pl.DataFrame({"text": texts}, schema={"text": pl.String})
 
 
 def _values(frames: Mapping[str, pl.DataFrame], name: str) -> list[Any]:
     if name not in frames:
         return []
-    return [orjson.loads(text) for text in frames[name]["text"].to_list()]
+    return [json.loads(text) for text in frames[name]["text"].to_list()]
