@@ -1,6 +1,6 @@
 """Verdicts on rollouts as columns of their table: what each metric says as arrays of one length.
 
-metrics [{metric, verdict, ...}, ...]  ->  metrics.metric, metrics.verdict, ... as ClickHouse nests
+metrics [{metric, verdict, ...}, ...]  ->  metrics_metric [...], metrics_verdict [...], ...
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ VERDICT_COLUMNS: Mapping[str, pa.DataType] = MappingProxyType(
         **dict.fromkeys(("verdict", "reason", "deciding_metric"), _TEXT),
         "is_final": pa.bool_(),
         **dict.fromkeys(("treatment_devices", "control_devices", "moved_devices"), _COUNT),
-        **{f"metrics.{name}": pa.list_(kind) for name, kind in _METRIC.items()},
+        **{f"metrics_{name}": pa.list_(kind) for name, kind in _METRIC.items()},
     }
 )
 """Of the table, in order, without `load_batch`."""
@@ -42,8 +42,8 @@ def flat_verdicts(verdicts: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame
         verdicts: one row a message: `row` and its fields.
         metrics: one row a metric: `row` of its verdict, in order, and its fields.
     """
-    names = [pl.col(name).alias(f"metrics.{name}") for name in _METRIC]
+    names = [pl.col(name).alias(f"metrics_{name}") for name in _METRIC]
     arrays = metrics.group_by("row", maintain_order=True).agg(names)
     # An array of no metrics is empty, not null.
-    filled = [pl.col(f"metrics.{name}").fill_null([]) for name in _METRIC]
+    filled = [pl.col(f"metrics_{name}").fill_null([]) for name in _METRIC]
     return verdicts.join(arrays, on="row", how="left", maintain_order="left").with_columns(filled)

@@ -19,23 +19,20 @@ CREATE TABLE IF NOT EXISTS rollout_verdicts
     treatment_devices UInt64 COMMENT 'Devices of the new version with enough windows in the look',
     control_devices UInt64 COMMENT 'Devices of the old version with enough windows in the look',
     moved_devices UInt64 COMMENT 'Devices that changed version within the look: left out',
-    metrics Nested
-    (
-        metric LowCardinality(String),
-        verdict LowCardinality(String),
-        reason LowCardinality(String),
-        detail String,
-        effect_sigma Nullable(Float64),
-        low_sigma Nullable(Float64),
-        high_sigma Nullable(Float64),
-        log10_e Float64,
-        log10_e_needed Float64,
-        treatment_devices UInt64,
-        control_devices UInt64,
-        devices_used UInt64,
-        treatment_mean Nullable(Float64),
-        control_mean Nullable(Float64)
-    ) COMMENT 'What each metric says alone; sigma is the spread of devices within strata',
+    metrics_metric Array(LowCardinality(String)) COMMENT 'Metrics that are judged; the arrays below have one entry each',
+    metrics_verdict Array(LowCardinality(String)) COMMENT 'As of the rollout, of each metric alone',
+    metrics_reason Array(LowCardinality(String)) COMMENT 'One word, as of the rollout',
+    metrics_detail Array(String) COMMENT 'One sentence',
+    metrics_effect_sigma Array(Nullable(Float64)) COMMENT 'Shift of the new version, positive upwards; sigma is the spread of devices within strata',
+    metrics_low_sigma Array(Nullable(Float64)) COMMENT 'Lower bound of the shift at any number of looks, sigma',
+    metrics_high_sigma Array(Nullable(Float64)) COMMENT 'Upper bound of the shift at any number of looks, sigma',
+    metrics_log10_e Array(Float64) COMMENT 'Evidence for harm, log10 of the e-value',
+    metrics_log10_e_needed Array(Float64) COMMENT 'What the evidence has to reach',
+    metrics_treatment_devices Array(UInt64) COMMENT 'Devices of the new version that were compared',
+    metrics_control_devices Array(UInt64) COMMENT 'Devices of the old version that were compared',
+    metrics_devices_used Array(UInt64) COMMENT 'Devices of both until the evidence was complete; 0 without ROLLBACK',
+    metrics_treatment_mean Array(Nullable(Float64)) COMMENT 'Mean of the devices with the new version, unit of the metric',
+    metrics_control_mean Array(Nullable(Float64)) COMMENT 'The same of the old version, strata weighed as in the new one',
     load_batch UInt64 COMMENT 'Number of the load batch that brought the row'
 )
 -- A verdict that is sent again has the same id, so the same key: merging keeps one of them.

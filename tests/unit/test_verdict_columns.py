@@ -12,5 +12,5 @@ def test_what_each_metric_says_is_an_array_a_field_and_none_are_empty_arrays():
     rows = rows_of(Topic.ROLLOUTS, messages, schema_of_id(Topic.ROLLOUTS)).table.to_pylist()
     assert [row["verdict_id"] for row in rows] == ["v-1", "v-0", "v-1"]
     for name in METRIC:
-        found = [row[f"metrics.{name}"] for row in rows]
+        found = [row[f"metrics_{name}"] for row in rows]
         assert found == [[METRIC[name], ABSENT[name]], [], [ABSENT[name]]]
