@@ -29,7 +29,7 @@ WINDOW_MS = 5 * MINUTE_MS
 def told(log: list[Heard], chain: DriftChain | None = None) -> DriftChain:
     chain = DriftChain(policy=policy()) if chain is None else chain
     until_ms = max(h.at_ms for h in log) + 5 * MINUTE_MS
-    chain.windows(Aggregate(30_000, is_gathered=True).windows(log, until_ms))
+    chain.windows(Aggregate(60_000, is_gathered=True).windows(log, until_ms))
     return chain
 
 

