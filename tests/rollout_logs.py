@@ -14,7 +14,7 @@ from udfs.drift.rollout_policy import NoticePolicy, RolloutPolicy
 METRICS = (CanaryMetric("latency_ms", Harm.UP), CanaryMetric("error_rate", Harm.UP))
 CANARY = CanaryPolicy(
     METRICS, min_devices=8, look_windows=4, min_windows=3, horizon_looks=2, tau_sigma=1.0,
-    alpha=0.2, tolerance_sigma=3.0,
+    alpha=0.4, tolerance_sigma=3.0,
 )  # fmt: skip
 NOTICE = NoticePolicy(learn_ms=10 * MINUTE_MS, settle_ms=5 * MINUTE_MS, gone_ms=15 * MINUTE_MS)
 ROLLOUTS = RolloutPolicy(NOTICE, CANARY)

@@ -42,8 +42,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SEED = 20_261_123
 WINDOW_MS = 5 * MINUTE_MS
-JUDGED = {"min_devices": 8, "alpha": 0.1, "metrics": {"latency_ms": "up", "error_rate": "up"}}
-ROLLOUT = Rollout(devices=20, update_minute=70, back_minute=425)
+JUDGED = {"min_devices": 8, "alpha": 0.4, "metrics": {"latency_ms": "up", "error_rate": "up"}}
+ROLLOUT = Rollout(devices=28, update_minute=70, back_minute=425)
 """Looked at from minute 100 to 400, judged 15 min later; v2 has left an hour after 425."""
 
 

@@ -23,7 +23,7 @@ def random_rollout(seed: int) -> tuple[Rollout, list[Written]]:
     chance = random.Random(seed)
     rollout = Rollout(
         harm_ms=chance.choice([0.0, 8.0, 40.0, 40.0]),
-        devices=16,
+        devices=20,
         update_minute=chance.choice([15, 25, 30]),
         back_minute=chance.choice([None, 50, 75]),
         is_mute=chance.random() < 0.2,
