@@ -6,13 +6,13 @@ a second loader away. The group's offsets are written only so that tools can sho
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from schemas.dead_letter import Headers
+from jobs.arrived_messages import messages_of
 from schemas.errors import SettingsError, Unavailable
 from sinks.load_ledger import LedgerEntry
 from sinks.messages import Message
@@ -240,27 +240,46 @@ class LoadSource:
         if offsets:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
-    def _collect(self, arrived: Iterable[KafkaMessage]) -> dict[str, list[Message]]:
+    def _collect(self, arrived: Sequence[KafkaMessage]) -> dict[str, list[Message]]:
+        """Sort what arrived by topic; the messages of a partition come in runs."""
         found: dict[str, list[Message]] = defaultdict(list)
-        for message in arrived:
-            error = message.error()
-            topic, partition = message.topic(), message.partition()
-            if error is not None and error.code() != PARTITION_END:
+        errors = list(map(KafkaMessage.error, arrived))
+        kinds = zip(
+            map(KafkaMessage.topic, arrived),
+            map(KafkaMessage.partition, arrived),
+            (error is None for error in errors),
+            strict=True,
+        )
+        start = 0
+        for (topic, partition, is_message), same in groupby(kinds):
+            stop = start + sum(1 for _ in same)
+            if is_message:
+                assert topic is not None
+                assert partition is not None
+                messages = messages_of(arrived[start:stop], partition)
+                found[topic] += messages
+                self._ended[topic].discard(partition)
+                self._next_offsets[topic][partition] = messages[-1].offset + 1
+            else:
+                self._note_ends(arrived[start:stop])
+            start = stop
+        return found
+
+    def _note_ends(self, events: Iterable[KafkaMessage]) -> None:
+        """Remember which partitions were read to their end; judge what else is no message."""
+        for event in events:
+            error, topic = event.error(), event.topic()
+            partition, offset = event.partition(), event.offset()
+            assert error is not None
+            if error.code() != PARTITION_END:
                 self._judge(error)
                 continue
             assert topic is not None
             assert partition is not None
-            offset = message.offset()
             assert offset is not None
-            if error is None:
-                found[topic].append(_message(message, partition, offset))
-                self._ended[topic].discard(partition)
-                offset += 1
-            else:
-                self._ended[topic].add(partition)
+            self._ended[topic].add(partition)
             # The end of a partition may lie behind transaction markers, which are no messages.
             self._next_offsets[topic][partition] = offset
-        return found
 
     def _judge(self, error: KafkaError) -> None:
         if error.code() in HARMLESS:
@@ -273,22 +292,6 @@ class LoadSource:
                 cure=f"grant READ and DESCRIBE ({error.str()})",
             )
         raise Unavailable(f"Kafka at {self._address}: {error.str()}")
-
-
-def _message(message: KafkaMessage, partition: int, offset: int) -> Message:
-    key, value = _bytes(message.key()), _bytes(message.value())
-    _, timestamp_ms = message.timestamp()
-    pairs = message.headers()
-    return Message(partition, offset, timestamp_ms, key, value, _headers(pairs) if pairs else ())
-
-
-def _headers(pairs: object) -> Headers:
-    named = cast("Iterable[tuple[str, str | bytes | None]]", pairs)
-    return tuple((name, _bytes(content) or b"") for name, content in named)
-
-
-def _bytes(content: str | bytes | None) -> bytes | None:
-    return content.encode() if isinstance(content, str) else content
 
 
 def _text(error: KafkaException) -> str:

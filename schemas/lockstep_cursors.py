@@ -128,11 +128,7 @@ class Cursors:
             small = first.astype(np.int64)
             return (small >> 1) ^ -(small & 1)
         words = self.body.words[self.at]
-        folded = words & self._skip_number(words)
-        for low, high, shift in FOLDS:
-            folded = (folded & low) | ((folded & high) >> shift)
-        zigzag: Integers = folded.view(np.int64)  # 56 bits at most
-        return (zigzag >> 1) ^ -(zigzag & 1)
+        return folded_numbers(words & self._skip_number(words))
 
     def span(self) -> tuple[Integers, Integers]:
         """Read a length and skip as many bytes; return where they begin, and the length."""
@@ -144,6 +140,22 @@ class Cursors:
         start = self.at
         self.at = start + length
         return start, length
+
+
+def folded_numbers(words: Words) -> Integers:
+    """Return the numbers whose groups of seven bits lie in the bytes of words, zigzag, any shape.
+
+    Args:
+        words: without what comes behind the number; high bits do not matter.
+
+    >>> folded_numbers(np.array([0x02, 0x0180 | 0x2B], np.uint64)).tolist()
+    [1, -86]
+    """
+    folded = words
+    for low, high, shift in FOLDS:
+        folded = (folded & low) | ((folded & high) >> shift)
+    zigzag: Integers = folded.view(np.int64)  # 56 bits at most
+    return (zigzag >> 1) ^ -(zigzag & 1)
 
 
 class Reading(Protocol):

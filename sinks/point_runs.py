@@ -17,12 +17,28 @@ import polars as pl
 
 from schemas.arrow_numbers import arrow_numbers, list_column
 from schemas.codec import SchemaOfId
+from schemas.errors import Rejected
+from schemas.heartbeats import may_have_points
 from schemas.old_firmware import Arrivals, decode_firmware
+from schemas.records import WIRE_HEADER_BYTES, WIRE_MAGIC
+from schemas.shaped_points import ShapedReader, shaped_reader
 from schemas.tables import HOUR_MS
 from schemas.telemetry import VALUE_MAX, check_limits, is_skewed
 from sinks.messages import Message
+from sinks.shaped_runs import shaped_runs
 
 Integers = npt.NDArray[np.int64]
+
+RUN_COLUMNS = (
+    "tenant_id",
+    "metric",
+    "device_id",
+    "first_at",
+    "offset_ms",
+    "value",
+    "tags",
+    "is_skewed",
+)
 
 
 def run_frame(
@@ -38,6 +54,51 @@ def run_frame(
     Raises:
         Unavailable: the registry does not answer.
     """
+    values = [message.value for message in messages]
+    wanted = [messages[index] for index in may_have_points(values, schema_of_id)]
+    frames, left = _shaped(wanted, topic_tenant, schema_of_id)
+    if left or not frames:
+        frames.append(decoded_runs([wanted[index] for index in left], topic_tenant, schema_of_id))
+    return pl.concat(frames).rechunk()
+
+
+def _shaped(
+    messages: Sequence[Message], topic_tenant: str | None, schema_of_id: SchemaOfId
+) -> tuple[list[pl.DataFrame], list[int]]:
+    """Return the runs of messages of known shapes, and the indices of all others, ascending."""
+    heads: dict[bytes, list[int]] = {}
+    for index, message in enumerate(messages):
+        heads.setdefault((message.value or b"")[:WIRE_HEADER_BYTES], []).append(index)
+    frames, left = [], []
+    for head, rows in heads.items():
+        reader = _reader(head, schema_of_id)
+        if reader is None:
+            left += rows
+            continue
+        own = [messages[row] for row in rows]
+        times_ms = np.array([message.timestamp_ms for message in own], np.int64)
+        found, others = shaped_runs(
+            reader, [message.value or b"" for message in own], times_ms, topic_tenant
+        )
+        frames += [frame.select(RUN_COLUMNS) for frame in found]
+        left += [rows[index] for index in others]
+    return frames, sorted(left)
+
+
+def _reader(head: bytes, schema_of_id: SchemaOfId) -> ShapedReader | None:
+    """Return the reader for messages that start like this; None leaves them to the codec."""
+    if head[:1] != WIRE_MAGIC or len(head) < WIRE_HEADER_BYTES:
+        return None
+    try:
+        return shaped_reader(schema_of_id(int.from_bytes(head[1:], "big")))
+    except Rejected:
+        return None  # the codec asks again and tells why
+
+
+def decoded_runs(
+    messages: Sequence[Message], topic_tenant: str | None, schema_of_id: SchemaOfId
+) -> pl.DataFrame:
+    """Return the runs of any messages, decoded as everywhere; arguments as of `run_frame`."""
     tenants = [topic_tenant] * len(messages)
     append_time_ms = np.array([message.timestamp_ms for message in messages], np.int64)
     arrivals = Arrivals([message.key for message in messages], tenants, append_time_ms)
@@ -47,7 +108,8 @@ def run_frame(
     appended = pl.Series("append_time_ms", append_time_ms[points["row"].to_numpy()])
     runs = _runs(_clamped(points.hstack([appended])))
     sender = np.searchsorted(block.messages["row"].to_numpy(), runs["row"].to_numpy())
-    return runs.hstack(block.messages.select("tenant_id", "device_id")[sender])
+    identities = block.messages.select("tenant_id", "device_id")[sender]
+    return runs.hstack(identities).select(RUN_COLUMNS)
 
 
 def _clamped(points: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,8 @@ from sinks.table_rows import Rows, concat_rows
 
 BLOCK_MAX_BYTES = 4 * 1024 * 1024
 """Of messages that are decoded together: a small block costs almost as much as a large one."""
+TELEMETRY_BLOCK_MAX_BYTES = 16 * 1024 * 1024
+"""Of telemetry, whose heartbeats are gone before a block is decoded."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class PendingBatch:
     @property
     def has_block(self) -> bool:
         """Return whether the raw messages are enough for a block."""
-        return self.raw_bytes >= BLOCK_MAX_BYTES
+        is_telemetry = self.topic is Topic.TELEMETRY
+        return self.raw_bytes >= (TELEMETRY_BLOCK_MAX_BYTES if is_telemetry else BLOCK_MAX_BYTES)
 
     def add(self, messages: Sequence[Message], now_ms: int) -> None:
         """Append messages, which continue each partition in offset order."""

@@ -29,7 +29,8 @@ OWNERS = {
     "sinks/migration_writer.py sinks/read_only_endpoint.py sinks/retention_writer.py",
     "confluent_kafka": "jobs/backtest_flink.py schemas/registry.py sinks/dead_letter_writer.py "
     "sinks/dead_letter_replay_writer.py jobs/topic_admin.py "
-    "jobs/load_source.py jobs/stack_status.py jobs/clock_service.py jobs/control_sender.py "
+    "jobs/load_source.py jobs/arrived_messages.py jobs/stack_status.py "
+    "jobs/clock_service.py jobs/control_sender.py "
     "benchmarks/fleet_topics.py benchmarks/freshness_probe.py benchmarks/topic_tap.py",
     "fastavro": "schemas/records.py benchmarks/measure_codec.py",
     "httpx2": "schemas/registry.py",
