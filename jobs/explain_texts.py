@@ -37,6 +37,7 @@ DETECTORS = {
     "nan_rate": "has more NaN values than usual",
     "out_of_range_rate": "is out of range more often than usual",
     "error_rate": "has more errors than usual",
+    "low_confidence_rate": "has more points of low confidence than usual",
     "stuck": "is stuck at one value",
     "unit_change": "comes in another unit",
     "saturation": "sits at its limit",

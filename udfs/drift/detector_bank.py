@@ -13,6 +13,7 @@ import polars as pl
 from schemas.control import AcceptNewNormal
 from udfs.drift.distribution_member import DistributionMember
 from udfs.drift.findings import DriftFinding
+from udfs.drift.prediction_member import PredictionMember
 from udfs.drift.stream_member import StreamMember
 from udfs.drift.unreadable import UnreadableStreams
 from udfs.frame_bytes import join_bodies, split_bodies
@@ -64,6 +65,7 @@ MEMBERS: dict[str, type[Detectors]] = {
     "unreadable": UnreadableStreams,
     "streams": StreamMember,
     "distributions": DistributionMember,
+    "predictions": PredictionMember,
 }
 """The detectors of every shard, in the order in which they look; a name is for ever."""
 

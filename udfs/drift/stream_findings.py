@@ -19,6 +19,8 @@ QUANTITIES = {
     "missing_rate": "share of points",
     "nan_rate": "share of points",
     "out_of_range_rate": "share of points",
+    "low_confidence_rate": "share of points",
+    "error_rate": "share of points",
 }
 """Of which a detector says before and after; others mean the value."""
 ACTIONS = {
@@ -38,17 +40,20 @@ class StreamName:
         scope: as in `DriftFinding`.
         subject: device, group, or key.
         metric: name of the metric.
+        version: of the model, where streams of several are told apart by their findings.
     """
 
     tenant_id: str
     scope: str
     subject: str
     metric: str
+    version: str = ""
 
     @property
     def text(self) -> str:
         """Return all of it, to name things by."""
-        return "/".join((self.tenant_id, self.scope, self.subject, self.metric))
+        names = (self.tenant_id, self.scope, self.subject, self.metric)
+        return "/".join((*names, self.version) if self.version else names)
 
 
 def findings_of(
@@ -84,9 +89,11 @@ def _rows(alarms: Alarms) -> Iterator[dict[str, Any]]:
 def _fired(
     alarm: dict[str, Any], name: StreamName, window_ms: int, picture: ShiftPicture | None
 ) -> DriftFinding:
-    opened_ms = alarm["detected_at_ms"]
-    if picture is not None and picture.opened_ms != NEVER_MS:
-        opened_ms = picture.opened_ms
+    # An incident is named by what its end knows too.
+    opened_ms = alarm["first_seen_ms"]
+    if picture is not None:
+        is_open = picture.opened_ms != NEVER_MS
+        opened_ms = picture.opened_ms if is_open else alarm["detected_at_ms"]
     plain = _finding(alarm, name, window_ms, opened_ms, State.FIRING)
     if picture is None:
         return replace(plain, reason=_reason(alarm))
@@ -162,6 +169,15 @@ def accepted_findings(
         ended = _ended(alarm, names[row], int(detectors.window_ms[row]))
         found.append(replace(ended, reason="accepted_new_normal"))
     return found
+
+
+def accepted_finding(
+    name: StreamName, detector: str, since_ms: int, clock_ms: int, window_ms: int
+) -> DriftFinding:
+    """Return the end of one incident whose present is accepted as normal."""
+    alarm = {"detector": detector, "severity": Severity.INFO.value, "first_seen_ms": since_ms}
+    alarm |= {"detected_at_ms": clock_ms, "log10_e": 0.0, "direction": ""}
+    return replace(_ended(alarm, name, window_ms), reason="accepted_new_normal")
 
 
 def insufficient(name: StreamName, time_ms: int, count: int, needed: int) -> DriftFinding:
