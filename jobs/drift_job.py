@@ -24,6 +24,7 @@ from schemas.registry import SchemaRegistry
 from schemas.topics import Topic, topic_name
 from sinks.result_topics_table import create_result_topics, insert_sql
 from udfs.decode_function import BlockUse
+from udfs.drift.budget import parse_budget
 from udfs.drift.complete_policy import CompletePolicy
 from udfs.drift.drift_shard import DriftPolicy
 from udfs.drift_operator import DriftTopics, FindDrift
@@ -111,5 +112,6 @@ def drift_policy(settings: Settings, windows_partition_count: int) -> DriftPolic
         partition_count=windows_partition_count,
         lag_after_ms=lag_after_ms(settings),
         rollouts=rollout_policy(settings),
+        budget=parse_budget(settings.drift.budget),
         shard_count=settings.flink.shard_count,
     )

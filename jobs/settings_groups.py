@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from udfs.drift.budget import parse_budget
 
 
 class Group(BaseModel):
@@ -20,6 +22,14 @@ class DriftSettings(Group):
     """So long after its end, by the clock of telemetry, a window is complete in any case."""
     step_s: int = Field(30, ge=1, le=600)
     """Complete windows are judged so often."""
+    budget: str = "1/10k_device_days"
+    """False pages that are accepted, of all detectors together; with 8 metrics a device."""
+
+    @field_validator("budget")
+    @classmethod
+    def _check_budget(cls, text: str) -> str:
+        parse_budget(text)
+        return text
 
     @model_validator(mode="after")
     def _check_step(self) -> "DriftSettings":

@@ -22,10 +22,11 @@ def refusal_of(error: ValidationError, groups: Mapping[str, FieldInfo]) -> Setti
     is_unknown = first["type"] == "extra_forbidden"
     # What is in the wrong place may be a password.
     is_secret = is_unknown or name == "clickhouse" or "password" in name
+    text = first["msg"].removeprefix("Value error, ")
     return SettingsError(
         name,
         value="***" if is_secret else first.get("input"),
-        allowed=f"one of {_siblings(first['loc'], groups)}" if is_unknown else first["msg"],
+        allowed=f"one of {_siblings(first['loc'], groups)}" if is_unknown else text,
         cure=f"set {ENVIRONMENT_PREFIX}{name.upper().replace('.', '__')} or correct the TOML file",
     )
 

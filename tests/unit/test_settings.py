@@ -102,12 +102,20 @@ def test_a_misspelt_variable_is_refused_by_its_name(variable, named, monkeypatch
         ("offline", "emergency_ratio", "1.01"),
         ("clickhouse", "database", "a; DROP"),
         ("stack", "kafka_port", "0"),
+        ("drift", "budget", "often"),
+        ("drift", "budget", "0/10k_device_days"),
+        ("rollouts", "alpha", "0"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_its_name_and_the_variable_to_set(group, name, value):
     line = refusal(**{group: {name: value}})
     assert line.startswith(f"{group}.{name} = {value!r}")
     assert f"FLEETPULSE_{group.upper()}__{name.upper()}" in line
+
+
+def test_a_budget_is_refused_in_one_line_that_says_how_to_write_it():
+    line = refusal(drift={"budget": "1 a day"})
+    assert "allowed: a number of false pages per device-days, such as 1/10k_device_days;" in line
 
 
 def test_critical_before_warning_and_fewer_shards_than_subtasks_are_refused():

@@ -52,6 +52,10 @@ class Budget:
         return self.false_pages * device_days / self.device_days
 
 
+USUAL = Budget()
+"""Unless somebody says otherwise: fewer than one false page in 10,000 device-days."""
+
+
 def parse_budget(text: str) -> Budget:
     """Read a budget as people write it.
 

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import polars as pl
 
 from schemas.control import AcceptNewNormal
+from udfs.drift.budget import USUAL, Budget
 from udfs.drift.distribution_member import DistributionMember
 from udfs.drift.findings import DriftFinding
 from udfs.drift.prediction_member import PredictionMember
@@ -52,8 +53,17 @@ class Detectors(Protocol):
         ...
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> Self:
-        """Read what `to_bytes` wrote.
+    def of(cls, budget: Budget) -> Self:
+        """Return detectors that have seen nothing.
+
+        Args:
+            budget: false pages that are accepted.
+        """
+        ...
+
+    @classmethod
+    def from_bytes(cls, packed: bytes, budget: Budget = USUAL) -> Self:
+        """Read what `to_bytes` wrote; the budget is that of the present settings.
 
         Raises:
             StateLayoutError: the bytes are of no version that is known.
@@ -75,8 +85,13 @@ class DetectorBank:
     """The detectors of one shard."""
 
     members: dict[str, Detectors] = field(
-        default_factory=lambda: {name: member() for name, member in MEMBERS.items()}
+        default_factory=lambda: {name: member.of(USUAL) for name, member in MEMBERS.items()}
     )
+
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        """Return detectors that have seen nothing and keep a budget."""
+        return cls({name: member.of(budget) for name, member in MEMBERS.items()})
 
     def observe(self, windows: pl.DataFrame, clock_ms: int) -> list[DriftFinding]:
         """Let every detector look."""
@@ -91,13 +106,13 @@ class DetectorBank:
         return join_bodies({name: member.to_bytes() for name, member in self.members.items()})
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> Self:
-        """Read what `to_bytes` wrote.
+    def from_bytes(cls, packed: bytes, budget: Budget = USUAL) -> Self:
+        """Read what `to_bytes` wrote; the budget is that of the present settings.
 
         Raises:
             StateLayoutError: the bytes of a detector are of no version that is known.
         """
-        bank, bodies = cls(), split_bodies(packed)
+        bank, bodies = cls.of(budget), split_bodies(packed)
         for name in bank.members.keys() & bodies.keys():
-            bank.members[name] = MEMBERS[name].from_bytes(bytes(bodies[name]))
+            bank.members[name] = MEMBERS[name].from_bytes(bytes(bodies[name]), budget)
         return bank

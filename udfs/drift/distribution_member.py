@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from schemas.control import AcceptNewNormal
-from udfs.drift.budget import Budget
+from udfs.drift.budget import USUAL, Budget
 from udfs.drift.cells import Cells
 from udfs.drift.distribution_alarms import DistributionTurn
 from udfs.drift.distribution_findings import DistributionName, finding_of_turn
@@ -35,7 +35,7 @@ from udfs.windows import Scope
 LAYOUT_VERSION = 1
 METRICS_PER_DEVICE = 8
 SCOPES = (Scope.DEVICE.value, Scope.GROUP.value, MODEL_VERSION)
-POLICY = distribution_policy(Budget(), METRICS_PER_DEVICE)
+POLICY = distribution_policy(USUAL, METRICS_PER_DEVICE)
 
 
 @dataclass
@@ -44,6 +44,12 @@ class DistributionMember:
 
     book: StreamBook = field(default_factory=StreamBook)
     distributions: Distributions = field(default_factory=lambda: Distributions(POLICY))
+
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        """Return a member that has seen nothing, see `Detectors.of`."""
+        policy = distribution_policy(budget, METRICS_PER_DEVICE)
+        return cls(distributions=Distributions(policy))
 
     def observe(self, windows: pl.DataFrame, clock_ms: int) -> list[DriftFinding]:  # noqa: ARG002 - the protocol's
         """Look at windows, see `Detectors.observe`."""
@@ -98,7 +104,7 @@ class DistributionMember:
         return pack_state(LAYOUT_VERSION, frames, {})
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> Self:
+    def from_bytes(cls, packed: bytes, budget: Budget = USUAL) -> Self:
         """Read what `to_bytes` wrote.
 
         Raises:
@@ -109,7 +115,8 @@ class DistributionMember:
             raise StateLayoutError(f"distributions of version {state.version}")
         table = table_of(state.frames["table"], DISTRIBUTION_ROW)
         cells = Cells.from_frame(state.frames["cells"])
-        return cls(StreamBook(state.frames["known"]), Distributions(POLICY, table, cells))
+        policy = distribution_policy(budget, METRICS_PER_DEVICE)
+        return cls(StreamBook(state.frames["known"]), Distributions(policy, table, cells))
 
 
 def binned_windows(windows: pl.DataFrame, rows: Int64s) -> BinnedWindows:

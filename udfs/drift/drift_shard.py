@@ -21,6 +21,7 @@ from schemas.control_records import no_controls
 from udfs.alert_gate import AlertGate
 from udfs.alerts import AlertRecord
 from udfs.drift.accepts import Accepts
+from udfs.drift.budget import USUAL, Budget
 from udfs.drift.complete_bytes import windows_from_bytes, windows_to_bytes
 from udfs.drift.complete_policy import CompletePolicy
 from udfs.drift.complete_windows import CompleteWindows
@@ -52,6 +53,7 @@ class DriftPolicy:
         lag_after_ms: an input that is further behind is a backlog; None for logs of the past.
         rollouts: how they are noticed and judged.
         shard_count: that report to the stage where all meet.
+        budget: false pages that are accepted.
     """
 
     windows: CompletePolicy = field(default_factory=CompletePolicy)
@@ -60,6 +62,7 @@ class DriftPolicy:
     lag_after_ms: int | None = None
     rollouts: RolloutPolicy = field(default_factory=RolloutPolicy)
     shard_count: int = 1
+    budget: Budget = USUAL
 
     def __post_init__(self) -> None:
         wait_ms = self.windows.complete_after_ms + self.windows.step_ms
@@ -207,7 +210,11 @@ def drift_steps(policy: DriftPolicy) -> ShardSteps[DriftShard, DriftStep]:
         return on_drift_block(shard, DriftBlock(**frames), now_ms, policy)
 
     read, write = partial(shard_from_bytes, policy=policy), partial(shard_to_bytes, policy=policy)
-    return ShardSteps(lambda _: DriftShard(), read, write, apply)
+
+    def blank(number: int) -> DriftShard:  # noqa: ARG001 - all begin alike
+        return DriftShard(bank=DetectorBank.of(policy.budget))
+
+    return ShardSteps(blank, read, write, apply)
 
 
 def shard_to_bytes(shard: DriftShard, policy: DriftPolicy) -> bytes:
@@ -243,7 +250,7 @@ def shard_from_bytes(packed: bytes, policy: DriftPolicy) -> DriftShard:
         raise StateLayoutError(f"state of drift of version {stored.version}")
     return DriftShard(
         windows_from_bytes(bodies["windows"]),
-        DetectorBank.from_bytes(bodies["bank"]),
+        DetectorBank.from_bytes(bodies["bank"], policy.budget),
         WindowClocks.from_values(stored.meta["clocks"], stored.meta["timeless_count"]),
         Accepts([(step_ms, offset, text) for step_ms, offset, text in stored.meta["accepts"]]),
         FindingAlerts.from_values(stored.meta["incidents"]),

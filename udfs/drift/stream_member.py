@@ -8,19 +8,20 @@ A stream is one metric of one subject under one model version: a new version lea
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
 from schemas.control import AcceptNewNormal
-from udfs.drift.budget import Budget
+from udfs.drift.budget import USUAL, Budget
 from udfs.drift.findings import DriftFinding
 from udfs.drift.observations import Observations
 from udfs.drift.peers import PeerBook
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.stream_book import StreamBook
-from udfs.drift.stream_detectors import StreamDetectors, stream_policy
+from udfs.drift.stream_detectors import StreamDetectors, StreamPolicy, stream_policy
 from udfs.drift.stream_findings import accepted_findings, findings_of
 from udfs.drift.stream_state import detector_bytes, detectors_from_bytes
 from udfs.drift.window_rows import PEERS
@@ -33,18 +34,24 @@ METRICS_PER_DEVICE = 8
 """Streams of a device that share the budget; with more of them the budget is exceeded in
 proportion."""
 _WINDOWS = WindowPolicy()
-DEVICE_POLICY = stream_policy(
-    Budget(), _WINDOWS.device_window_ms, METRICS_PER_DEVICE, ShiftPolicy(), learn_ms=DAY_MS
-)
-GROUP_POLICY = stream_policy(
-    Budget(),
-    _WINDOWS.group_window_ms,
-    METRICS_PER_DEVICE,
-    # Two days, as a season must have been seen twice.
-    ShiftPolicy(window_count=2_880, min_span_ms=2 * DAY_MS, has_season=True),
-    learn_ms=DAY_MS,
-)
+
 OF_GROUPS = (Scope.GROUP.value, Scope.TENANT.value)
+
+
+@cache
+def device_policy(budget: Budget) -> StreamPolicy:
+    """Return how streams of devices are judged."""
+    window_ms = _WINDOWS.device_window_ms
+    return stream_policy(budget, window_ms, METRICS_PER_DEVICE, ShiftPolicy(), learn_ms=DAY_MS)
+
+
+@cache
+def group_policy(budget: Budget) -> StreamPolicy:
+    """Return how streams of groups and tenants are judged."""
+    # Two days, as a season must have been seen twice.
+    shifts = ShiftPolicy(window_count=2_880, min_span_ms=2 * DAY_MS, has_season=True)
+    window_ms = _WINDOWS.group_window_ms
+    return stream_policy(budget, window_ms, METRICS_PER_DEVICE, shifts, learn_ms=DAY_MS)
 
 
 @dataclass
@@ -54,10 +61,20 @@ class StreamMember:
     devices: StreamBook = field(default_factory=StreamBook)
     groups: StreamBook = field(default_factory=StreamBook)
     device_detectors: StreamDetectors = field(
-        default_factory=lambda: StreamDetectors(DEVICE_POLICY)
+        default_factory=lambda: StreamDetectors(device_policy(USUAL))
     )
-    group_detectors: StreamDetectors = field(default_factory=lambda: StreamDetectors(GROUP_POLICY))
+    group_detectors: StreamDetectors = field(
+        default_factory=lambda: StreamDetectors(group_policy(USUAL))
+    )
     peers: PeerBook = field(default_factory=PeerBook)
+
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        """Return a member that has seen nothing, see `Detectors.of`."""
+        return cls(
+            device_detectors=StreamDetectors(device_policy(budget)),
+            group_detectors=StreamDetectors(group_policy(budget)),
+        )
 
     def observe(self, windows: pl.DataFrame, clock_ms: int) -> list[DriftFinding]:
         """Look at windows, see `Detectors.observe`."""
@@ -95,7 +112,7 @@ class StreamMember:
         )
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> Self:
+    def from_bytes(cls, packed: bytes, budget: Budget = USUAL) -> Self:
         """Read what `to_bytes` wrote.
 
         Raises:
@@ -105,8 +122,8 @@ class StreamMember:
         return cls(
             StreamBook(read_body(bodies["devices"])),
             StreamBook(read_body(bodies["groups"])),
-            detectors_from_bytes(bodies["device_detectors"], DEVICE_POLICY),
-            detectors_from_bytes(bodies["group_detectors"], GROUP_POLICY),
+            detectors_from_bytes(bodies["device_detectors"], device_policy(budget)),
+            detectors_from_bytes(bodies["group_detectors"], group_policy(budget)),
             PeerBook(read_body(bodies["peers"])),
         )
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from schemas.control import AcceptNewNormal
 from udfs.alerts import NAMESPACE, event_id, uuid5_text
+from udfs.drift.budget import USUAL, Budget
 from udfs.drift.findings import DriftFinding, Rule, Sample, Severity, State
 from udfs.drift.window_rows import CANONICAL_ORDER
 from udfs.offline_policy import DAY_MS
@@ -118,7 +119,12 @@ class UnreadableStreams:
         return pack_state(LAYOUT_VERSION, {}, {"runs": runs})
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> Self:
+    def of(cls, budget: Budget) -> Self:  # noqa: ARG003 - three bad windows are no matter of chance
+        """Return detectors that have seen nothing, see `Detectors.of`."""
+        return cls()
+
+    @classmethod
+    def from_bytes(cls, packed: bytes, budget: Budget = USUAL) -> Self:  # noqa: ARG003 - as above
         """Read what `to_bytes` wrote.
 
         Raises:
