@@ -16,7 +16,7 @@ import polars as pl
 
 from schemas.control import AcceptNewNormal
 from udfs.drift.alarms import Turns
-from udfs.drift.budget import PREDICTION_SHARE, Budget
+from udfs.drift.budget import PREDICTION_SHARE, USUAL, Budget
 from udfs.drift.distribution_member import SCOPES, binned_windows
 from udfs.drift.findings import DriftFinding, Rule
 from udfs.drift.observations import Observations
@@ -45,15 +45,25 @@ ACTIONS = {
 }
 
 
-def share_policy(window_ms: int, learn_windows: int) -> RatePolicy:
+def share_policy(window_ms: int, learn_windows: int, budget: Budget = USUAL) -> RatePolicy:
     """Return how shares of windows of one length are judged by the default budget."""
-    gamma = Budget().gamma(window_ms, METRICS_PER_DEVICE, PREDICTION_SHARE)
+    gamma = budget.gamma(window_ms, METRICS_PER_DEVICE, PREDICTION_SHARE)
     return RatePolicy(log_gamma=float(np.log(gamma)), learn_windows=learn_windows)
 
 
 _WINDOWS = WindowPolicy()
-DEVICE_POLICY = share_policy(_WINDOWS.device_window_ms, 1008)
-GROUP_POLICY = share_policy(_WINDOWS.group_window_ms, 2 * DAY_MS // _WINDOWS.group_window_ms)
+
+
+def share_policies(budget: Budget) -> tuple[RatePolicy, RatePolicy]:
+    """Return how shares of devices and of groups are judged."""
+    group_windows = 2 * DAY_MS // _WINDOWS.group_window_ms
+    return (
+        share_policy(_WINDOWS.device_window_ms, 1008, budget),
+        share_policy(_WINDOWS.group_window_ms, group_windows, budget),
+    )
+
+
+DEVICE_POLICY, GROUP_POLICY = share_policies(USUAL)
 """Two days, as groups' shifts."""
 
 
@@ -137,6 +147,11 @@ class PredictionMember:
     devices: ShareStreams = field(default_factory=lambda: ShareStreams(DEVICE_POLICY))
     groups: ShareStreams = field(default_factory=lambda: ShareStreams(GROUP_POLICY))
 
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        """Return a member that has seen nothing, see `Detectors.of`."""
+        return cls(*(ShareStreams(policy) for policy in share_policies(budget)))
+
     def observe(self, windows: pl.DataFrame, clock_ms: int) -> list[DriftFinding]:  # noqa: ARG002 - the protocol's
         """Look at windows, see `Detectors.observe`."""
         metrics = windows["metric"].unique().to_list()
@@ -161,18 +176,19 @@ class PredictionMember:
         return pack_state(LAYOUT_VERSION, frames, {})
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> Self:
+    def from_bytes(cls, packed: bytes, budget: Budget = USUAL) -> Self:
         """Read what `to_bytes` wrote.
 
         Raises:
             StateLayoutError: the bytes are of another version, or of other records.
         """
+        of_devices, of_groups = share_policies(budget)
         state = unpack_state(packed)
         if state.version != LAYOUT_VERSION:
             raise StateLayoutError(f"shares of predictions of version {state.version}")
         return cls(
-            ShareStreams.from_frames(state.frames, "devices", DEVICE_POLICY),
-            ShareStreams.from_frames(state.frames, "groups", GROUP_POLICY),
+            ShareStreams.from_frames(state.frames, "devices", of_devices),
+            ShareStreams.from_frames(state.frames, "groups", of_groups),
         )
 
 
