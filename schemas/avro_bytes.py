@@ -6,18 +6,22 @@ A `ByteColumn` holds one byte string a row, end to end in one buffer:
     buffer  a b c    d e f g h
 
 So the items of a list, one after the other, already are the bytes of the list: grouping rows only
-drops some of the ends. Records are joined across their fields by Arrow, in C++.
+drops some of the ends. Records are joined across their fields by Arrow, in C++; fields of one width
+that follow each other become one column before, as each column costs 25 ns a row there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from schemas.arrow_numbers import arrow_numbers
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -37,10 +41,12 @@ class ByteColumn:
     Args:
         ends: shape (n + 1,), ascending: row i is buffer[ends[i]:ends[i + 1]].
         buffer: contiguous memory of bytes.
+        width: of every row where all are known to have the same, else 0.
     """
 
     ends: Integers
     buffer: object
+    width: int = 0
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -58,6 +64,20 @@ class ByteColumn:
             starts: first row of each group, then the end of the last group, ascending.
         """
         return ByteColumn(self.ends[starts], self.buffer)
+
+    def stretched(self, counts: Integers) -> "ByteColumn":
+        """Return each row as many times as is said, one after the other.
+
+        Args:
+            counts: above 0, shape (n,).
+        """
+        rows = np.repeat(np.arange(len(self)), counts)
+        return byte_strings(self.to_arrow().take(arrow_numbers(rows)))
+
+    def as_bytes(self) -> NDArray[np.uint8]:
+        """Return rows of one width as bytes, shape (n, width), on the same memory."""
+        assert self.width > 0, "rows of many widths"
+        return np.asarray(self.buffer).view(np.uint8).reshape(len(self), self.width)
 
     def spread(self, is_present: Flags) -> "ByteColumn":
         """Return one row for each flag: the own rows in turn where set, else nothing."""
@@ -96,7 +116,7 @@ def fixed_width(values: NDArray[np.generic]) -> ByteColumn:
     """
     memory = np.ascontiguousarray(values)
     width = memory.itemsize if memory.ndim == 1 else memory.shape[1]
-    return ByteColumn(np.arange(len(memory) + 1, dtype=np.int64) * width, memory)
+    return ByteColumn(np.arange(len(memory) + 1, dtype=np.int64) * width, memory, width)
 
 
 def repeated(constant: bytes, count: int) -> ByteColumn:
@@ -152,7 +172,10 @@ def joined(parts: Sequence[ByteColumn | bytes], count: int) -> ByteColumn:
         count: rows.
     """
     columns = [
-        repeated(part, count) if isinstance(part, bytes) else part for part in _merged(parts)
+        column
+        for is_of_one_width, run in groupby(parts, _is_of_one_width)
+        for column in ([_side_by_side(list(run), count)] if is_of_one_width else run)
+        if isinstance(column, ByteColumn)
     ]
     assert all(len(column) == count for column in columns), "columns of unequal length"
     if len(columns) == 1:
@@ -161,15 +184,22 @@ def joined(parts: Sequence[ByteColumn | bytes], count: int) -> ByteColumn:
     return byte_strings(pc.binary_join_element_wise(*arrays, NOTHING_BETWEEN))
 
 
-def _merged(parts: Sequence[ByteColumn | bytes]) -> list[ByteColumn | bytes]:
-    """Put constants that follow each other together."""
-    merged: list[ByteColumn | bytes] = []
-    for part in parts:
-        if isinstance(part, bytes) and merged and isinstance(before := merged[-1], bytes):
-            merged[-1] = before + part
-        else:
-            merged.append(part)
-    return merged or [b""]
+def _is_of_one_width(part: ByteColumn | bytes) -> bool:
+    return isinstance(part, bytes) or part.width > 0
+
+
+def _side_by_side(parts: Sequence[ByteColumn | bytes], count: int) -> ByteColumn:
+    """Put columns of one width each, and constants, together."""
+    if len(parts) == 1 and isinstance(parts[0], ByteColumn):
+        return parts[0]
+    widths = [len(part) if isinstance(part, bytes) else part.width for part in parts]
+    stops = np.cumsum(widths).tolist()
+    rows = np.empty((count, stops[-1]), np.uint8)
+    for part, width, stop in zip(parts, widths, stops, strict=True):
+        rows[:, stop - width : stop] = (
+            np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part.as_bytes()
+        )
+    return fixed_width(rows)
 
 
 def _varint_bytes(zigzag: int) -> int:

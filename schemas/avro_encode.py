@@ -11,6 +11,7 @@ a zero. The bytes are those of the reference: one block an array, as fastavro wr
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,19 @@ Part = ByteColumn | bytes
 
 END_OF_ARRAY = b"\0"
 NO_MESSAGES = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Items in a row whose first fields, at least one, are the same: those are encoded once.
+
+    Args:
+        starts: first item of each run, ascending from 0.
+        field_count: so many fields are the same.
+    """
+
+    starts: Integers
+    field_count: int
 
 
 class BlockWriter:
@@ -68,14 +82,28 @@ class BlockWriter:
             return self._encode(messages, None, NO_MESSAGES)
         return self.with_items(messages, self.item_datums(items), items["row"])
 
-    def item_datums(self, items: pl.DataFrame) -> ByteColumn:
+    def item_datums(self, items: pl.DataFrame, alike: Alike | None = None) -> ByteColumn:
         """Encode items alone, so that a caller can cut messages by their sizes.
+
+        Args:
+            items: one row an item.
+            alike: items in a row whose first fields are the same: encoded once.
 
         Raises:
             ValueError: as `messages` does.
         """
-        parts = [part for field in self._item_fields for part in field.parts(items)]
-        return joined(parts, items.height)
+        if alike is None or items.is_empty():
+            return joined(self._item_parts(items), items.height)
+        first, rest = self._item_fields[: alike.field_count], self._item_fields[alike.field_count :]
+        starts = alike.starts
+        heads = items[starts]
+        shared = joined([p for field in first for p in field.parts(heads)], len(starts))
+        stretched = shared.stretched(np.diff(starts, append=items.height))
+        parts = [part for field in rest for part in field.parts(items)]
+        return joined([stretched, *parts], items.height)
+
+    def _item_parts(self, items: pl.DataFrame) -> list[Part]:
+        return [part for field in self._item_fields for part in field.parts(items)]
 
     def with_items(
         self, messages: pl.DataFrame, datums: ByteColumn, item_rows: pl.Series
@@ -230,7 +258,12 @@ def _array(counts: Integers, items: ByteColumn) -> Iterator[Part]:
 
 def _leaf(plain: Any, array: pa.Array, name: str) -> Iterator[Part]:
     if isinstance(plain, str) and plain in NUMBERS:
-        yield NUMBERS[plain](array.to_numpy(zero_copy_only=False))
+        numbers = array.to_numpy(zero_copy_only=False)
+        # Integers alone: -0.0 equals 0.0 and is other bytes.
+        if len(numbers) > 1 and numbers.dtype.kind == "i" and (numbers == numbers[0]).all():
+            yield NUMBERS[plain](numbers[:1]).as_bytes().tobytes()
+        else:
+            yield NUMBERS[plain](numbers)
         return
     texts = byte_strings(array)
     if isinstance(plain, str):

@@ -47,6 +47,8 @@ def add_shifted(number: Limbs, other: Limbs, shift: int) -> Limbs:
     """
     assert 0 < shift < LIMB_BITS, f"a shift of {shift} bits is not within one limb"
     left, right = _widened(number), _widened(other)
+    if not other.any():
+        return left
     up, down = np.uint64(shift), np.uint64(LIMB_BITS - shift)
     carry = np.zeros(len(number), np.uint64)
     total = np.empty_like(left)

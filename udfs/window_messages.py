@@ -14,12 +14,16 @@ import numpy as np
 import polars as pl
 
 from schemas.avro_bytes import Integers
-from schemas.avro_encode import BlockWriter
+from schemas.avro_encode import Alike, BlockWriter
 from schemas.records import schema_of
 from schemas.topics import Topic
 from udfs.cell_sums import SQUARE_LARGE_SHIFT
 from udfs.wide_integers import add_shifted, limbs_128, little_endian
 
+OWNER = ("tenant_id", "scope", "device_id", "deployment_group", "model_version")
+"""Who a row is about: the first fields of WindowDelta, in their order."""
+PART = pl.coalesce(pl.col("shard").cast(pl.String), "deployment_group")
+KEY = pl.format("{}/{}", "tenant_id", PART)
 ROWS_MAX_COUNT = 5_000
 """Rows in one message: what a reader must be able to hold."""
 ROWS_MAX_BYTES = 900 * 1024 - 16
@@ -38,22 +42,35 @@ def window_messages(deltas: pl.DataFrame, schema_id: int) -> Iterator[Message]:
     """Pack deltas, per key, into messages of at most 5,000 rows and 900 KiB.
 
     Args:
-        deltas: as `udfs.windows.window_deltas` returns them.
+        deltas: as `udfs.windows.window_deltas` returns them. Rows of one owner lie together, and
+            of one key; else they are sorted first.
         schema_id: under which WindowDeltas is registered.
     """
-    part = pl.coalesce(pl.col("shard").cast(pl.String), "deployment_group")
-    rows = deltas.with_columns(key=pl.format("{}/{}", "tenant_id", part)).sort(
-        "key", maintain_order=True
-    )
+    owners = _owner_starts(deltas)
+    keys = deltas[owners].select(key=KEY)["key"]
+    runs = keys.rle().struct.unnest()
+    if runs["value"].is_duplicated().any():
+        yield from window_messages(deltas.sort(KEY, maintain_order=True), schema_id)
+        return
     writer = _writer(schema_id)
-    datums = writer.item_datums(_wire_rows(rows))
-    runs = rows["key"].rle().to_frame().unnest("key")
-    starts = _message_starts(datums.ends, np.cumsum(runs["len"].to_numpy()).tolist())
-    message = np.repeat(np.arange(len(starts)), np.diff([*starts, rows.height]))
+    datums = writer.item_datums(_wire_rows(deltas), Alike(owners, len(OWNER)))
+    stops = np.append(owners, deltas.height)[np.cumsum(runs["len"].to_numpy())]
+    starts = _message_starts(datums.ends, stops.tolist())
+    message = np.repeat(np.arange(len(starts)), np.diff([*starts, deltas.height]))
     envelopes = pl.DataFrame({"row": np.arange(len(starts))})
     values = writer.with_items(envelopes, datums, pl.Series(message))
-    for key, value in zip(rows["key"].gather(starts), values, strict=True):
+    owner = np.searchsorted(owners, starts, side="right") - 1
+    for key, value in zip(keys.gather(owner), values, strict=True):
         yield Message(key.encode(), value)
+
+
+def _owner_starts(deltas: pl.DataFrame) -> Integers:
+    """Return the first row of each run of rows that belong to the same."""
+    names = pl.col("shard", *OWNER)
+    is_first = deltas.select(pl.any_horizontal(names.ne_missing(names.shift()))).to_series()
+    if len(is_first):
+        is_first[0] = True
+    return is_first.arg_true().to_numpy().astype(np.int64)
 
 
 @cache

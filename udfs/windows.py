@@ -26,7 +26,7 @@ from udfs.point_cells import PointCells
 MINUTE_MS = 60 * 1000
 TENANT_IDENTITY = ("tenant_id",)
 GROUP_IDENTITY = (*TENANT_IDENTITY, "deployment_group", "model_version")
-DEVICE_IDENTITY = (*GROUP_IDENTITY, "shard", "device_id")
+DEVICE_IDENTITY = ("tenant_id", "shard", "device_id", "deployment_group", "model_version")
 BLANKS = {
     "shard": pl.lit(None, pl.Int32).alias("shard"),
     "device_id": pl.lit(None, pl.String).alias("device_id"),
@@ -101,7 +101,8 @@ class _Identities:
     @classmethod
     def of(cls, rows: pl.DataFrame, identity: Sequence[str]) -> "_Identities":
         """Tell rows apart by some columns."""
-        names = rows.select(identity).unique().with_row_index("code")
+        # Sorted, so that windows of one key leave side by side.
+        names = rows.select(identity).unique().sort(identity).with_row_index("code")
         coded = rows.select(identity).join(
             names, on=list(identity), how="left", maintain_order="left"
         )

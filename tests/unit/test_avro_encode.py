@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas.avro_bytes import LARGE_BINARY, byte_strings, joined, longs
-from schemas.avro_encode import BlockWriter, encode_messages
+from schemas.avro_encode import Alike, BlockWriter, encode_messages
 from schemas.codec import decode_messages
 from schemas.records import SCHEMA_FILES, decode_record, encode_record, schema_of, wire_header
 from schemas.topics import Topic
@@ -168,6 +168,18 @@ def test_items_may_be_cut_by_their_sizes_before_they_get_their_messages():
     assert datums.sizes.tolist() == [len(message) for message in datums.to_series()]
     assert writer.with_items(messages, datums, items["row"]).to_list() == expected
     assert datums.sizes.sum() + len(expected[1]) + 1 == len(expected[0])
+
+
+@pytest.mark.parametrize("field_count", [1, 2])
+def test_fields_that_items_in_a_row_share_are_encoded_once_to_the_same_bytes(field_count):
+    _, items, _ = block()
+    writer = BlockWriter(TELEMETRY, ID)
+    #      each item three times: runs of three
+    tripled = items[np.repeat(np.arange(items.height), 3)]
+    alike = Alike(np.arange(0, tripled.height, 3), field_count)
+    expected = writer.item_datums(tripled).to_series()
+    assert writer.item_datums(tripled, alike).to_series().to_list() == expected.to_list()
+    assert writer.item_datums(tripled.clear(), Alike(np.zeros(0, np.int64), 1)).sizes.size == 0
 
 
 @given(st.lists(PRIMITIVES["long"], max_size=20))
