@@ -27,7 +27,7 @@ from benchmarks.prepared_log import WINDOW_MS, PreparedLog
 from benchmarks.result_reading import create_topic, empty_topics
 from benchmarks.submit_chosen import submit_chosen
 from jobs.aggregate_job import JOB_NAME
-from jobs.flink_cluster import ENDED_STATES, ask_flink, flink_environment
+from jobs.flink_cluster import ENDED_STATES, ask_flink, flink_dir, flink_environment
 from jobs.jar_fetch import fetch_missing
 from jobs.jars import PROJECT_ROOT, read_lock
 from jobs.local_stack import LocalStack, Part
@@ -122,8 +122,10 @@ def run_peer(python: Path, module: str, log: PreparedLog, task: Task) -> Cost:
     assert child.returncode == 0, f"{module}: {errors.read_text(errors='replace')[-2000:]}"
     lines = [line for line in told.splitlines() if line.startswith(b"{")]
     warm, done = (Mark(**json.loads(line)) for line in lines)
+    points = log.point_count - warm.messages * POINTS_PER_BATCH
+    assert points > 0, f"{module}: the whole log was warm-up: a larger one is needed"
     return Cost(
-        points=log.point_count - warm.messages * POINTS_PER_BATCH,
+        points=points,
         wall_s=done.at_s - warm.at_s,
         cpu_s=done.cpu_s - warm.cpu_s,
         peak_mb=costs.peak_mb,
@@ -148,7 +150,7 @@ def fresh_cluster(settings: Settings) -> Iterator[Settings]:
 def flink_sql_jar(settings: Settings) -> Path:
     """Return Flink's own reader of Avro with a registry, fetched when it is missing."""
     lock = read_lock(PEERS_DIR / "jars.lock")
-    fetch_missing(settings.stack.cache_dir, lambda line: None, lock)
+    fetch_missing(settings.stack.cache_dir, lambda _: None, lock)
     (jar,) = (locked.path(settings.stack.cache_dir) for locked in lock)
     return jar
 
@@ -171,11 +173,15 @@ def run_flink_sql(kind: str, log: PreparedLog, warm_up: Task, task: Task) -> Cos
 
 
 def _submit_sql(settings: Settings, kind: str, task: Task) -> str:
+    jar = flink_sql_jar(settings)
+    # The driver looks for formats in this folder; to the cluster the job brings the file itself.
+    link = flink_dir(settings) / "lib" / jar.name
+    if not link.exists():
+        link.symlink_to(jar.resolve())
     argv = [sys.executable, "-m", "benchmarks.peers.flink_sql_job", json.dumps(asdict(task))]
-    argv += [kind, str(flink_sql_jar(settings))]
     done = subprocess.run(
-        argv, cwd=PROJECT_ROOT, env=flink_environment(settings), check=False, text=True,
-        capture_output=True, timeout=RUN_MAX_S,
+        [*argv, kind, str(jar)], cwd=PROJECT_ROOT, env=flink_environment(settings), check=False,
+        text=True, capture_output=True, timeout=RUN_MAX_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.split()[-1]

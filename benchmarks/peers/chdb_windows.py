@@ -28,7 +28,7 @@ SELECT device_id, point.1 AS metric,
 FROM file('{block}', AvroConfluent, 'device_id String, points Array({point})')
 ARRAY JOIN points AS point GROUP BY ALL
 SETTINGS format_avro_schema_registry_url = '{registry}'"""
-POINT = "Tuple(name String, value Float64, timestamp Int64)"
+POINT = "Tuple(name String, value Float64, timestamp Int64, tags Map(String, String))"
 RESULTS = """
 SELECT device_id, metric, window_start, sum(count) AS count, sum(sum) AS sum,
     min(min) AS min, max(max) AS max
