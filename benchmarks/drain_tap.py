@@ -52,7 +52,7 @@ class DrainTap:
         self._points_at: dict[int, int] = {}
         self.committed_s: float | None = None
         """When the last entry so far came to a reader of committed messages, UTC seconds."""
-        self._tap = TopicTap(settings, Topic.ACCOUNTS, self._on_account)
+        self._tap = TopicTap(settings, Topic.ACCOUNTS, self.on_account)
 
     def __enter__(self) -> "DrainTap":
         """Start to read."""
@@ -90,7 +90,8 @@ class DrainTap:
         points = int(settled[-1] - settled[first])
         return Span(blocks[first][0] / 1000, blocks[-1][0] / 1000, points)
 
-    def _on_account(self, value: bytes, sent_ms: int, arrived_ms: int) -> None:
+    def on_account(self, value: bytes, sent_ms: int, arrived_ms: int) -> None:
+        """Note a message of the account: when it was sent, and when it came; UTC ms."""
         rows = decode_record(Topic.ACCOUNTS, value)["rows"]
         points = sum(
             row["count"] for row in rows if row["unit"] == Unit.POINT and row["outcome"] in SETTLED

@@ -8,22 +8,24 @@ come when the sections of a block reach the sums one by one.
 """
 
 import argparse
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.figures import write_figures
 from benchmarks.fleet import SimulatedClock, build_fleet
 from benchmarks.fleet_faults import NO_FAULTS, FaultScript
 from benchmarks.fleet_messages import FleetEncoder, Message
 from benchmarks.fleet_schedule import transmissions
 from benchmarks.fleet_values import POINTS_PER_BATCH
-from benchmarks.machine import load_1_min
+from benchmarks.machine import machine_facts
 from benchmarks.prepared_log import BATCH_INTERVAL_MS, LogPlan
 from schemas.records import schema_of
 from schemas.topics import Topic
@@ -148,7 +150,7 @@ def messages_of(plan: LogPlan) -> Iterator[Message]:
         yield from encoder.messages(encoder.content(transmissions(script, *span_ms)))
 
 
-def measure(plan: LogPlan, shard_count: int, block_messages: int) -> dict[str, float]:
+def measure(plan: LogPlan, shard_count: int, block_messages: int) -> dict[str, Any]:
     """Return CPU microseconds a point, by step; the first block is warm-up."""
     steps, points = Steps(shard_count), 0
     for index, raw in enumerate(blocks_of(messages_of(plan), block_messages)):
@@ -158,21 +160,27 @@ def measure(plan: LogPlan, shard_count: int, block_messages: int) -> dict[str, f
             steps.window_rows = 0
         else:
             points += len(raw.values) * POINTS_PER_BATCH
-    costs = {step: round(1e6 * cpu_s / points, 3) for step, cpu_s in steps.cpu_s.items()}
-    return costs | {"window rows a point": round(steps.window_rows / points, 3), "points": points}
+    return {
+        "machine": machine_facts(),
+        "seed": plan.seed,
+        "points": points,
+        "us_a_point": {step: round(1e6 * spent / points, 3) for step, spent in steps.cpu_s.items()},
+        "window_rows_a_point": round(steps.window_rows / points, 3),
+    }
 
 
 def main() -> None:
-    """Measure and print one line of JSON."""
+    """Measure, print, and write the figures where `--out` says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=20_000)
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shards", type=int, default=16)
     parser.add_argument("--block", type=int, default=10_000)
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     plan = LogPlan(given.devices, given.batches, given.seed)
-    print(json.dumps(measure(plan, given.shards, given.block) | {"load_1_min": load_1_min()}))
+    print(write_figures(measure(plan, given.shards, given.block), given.out))
 
 
 if __name__ == "__main__":

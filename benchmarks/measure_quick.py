@@ -8,27 +8,36 @@ A figure that nothing measures yet is null. Ratios are of one run, as the machin
 import argparse
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import measure_codec, measure_loader
+from benchmarks import baseline, measure_codec, measure_drain, measure_loader, measure_peers
 from benchmarks.drift_costs import BASELINE, LEARNED_STREAMS, blocks, many, per_cpu_s
 from benchmarks.drift_judges import learned
 from benchmarks.drift_series import NORMAL
 from benchmarks.figures import write_figures
 from benchmarks.machine import machine_facts
+from benchmarks.prepared_log import LogPlan
+from benchmarks.sustained_rate import Search
 from udfs.drift.shift_policy import ShiftPolicy
 
 KEYS = (
     "codec_points_per_cpu_s",
     "codec_vs_fastavro_ratio",
+    "sustained_points_per_min",
     "drain_points_per_min",
+    "aggregate_drain_points_per_min",
     "ratio_vs_flink_sql_decode",
     "ratio_vs_flink_sql_windows",
     "ratio_vs_quix",
     "ratio_vs_bytewax",
+    "ratio_per_cpu_vs_flink_sql_decode",
+    "ratio_per_cpu_vs_flink_sql_windows",
+    "ratio_per_cpu_vs_quix",
+    "ratio_per_cpu_vs_bytewax",
     "contacts_per_s",
     "alert_latency_p50_s",
     "alert_latency_p99_s",
@@ -43,6 +52,9 @@ CODEC_ROUNDS = 3
 LOADER_SECONDS = 60.0
 """Of the telemetry of 100,000 devices."""
 DRIFT_STREAMS = 12_500
+PEERS = ("flink_sql_decode", "flink_sql_windows", "quix", "bytewax")
+ENGINE_DEVICES, ENGINE_BATCHES = 20_000, 3
+SUSTAINED_WINDOW_S = 60.0
 
 Figures = dict[str, float]
 
@@ -75,7 +87,37 @@ def drift(seed: int) -> Figures:
     return {"drift_updates_per_cpu_s": round(speed)}
 
 
-PARTS: Mapping[str, Callable[[int], Figures]] = {"codec": codec, "drift": drift, "loader": loader}
+def peers(seed: int) -> Figures:
+    """Return how the engine compares with others on one log, windows compared first."""
+    names = (measure_peers.OWN, *PEERS)
+    costs = measure_peers.measure(replace(measure_peers.QUICK, seed=seed), 1, names)
+    found = measure_peers.figures_of(costs)
+    figures: Figures = {
+        "aggregate_drain_points_per_min": round(60 * found[names[0]]["points_per_s"]["median"])
+    }
+    for name in PEERS:
+        figures[f"ratio_vs_{name}"] = round(found[name]["ratio"]["median"], 2)
+        figures[f"ratio_per_cpu_vs_{name}"] = round(found[name]["ratio_per_cpu"]["median"], 2)
+    return figures
+
+
+def engine(seed: int) -> Figures:
+    """Return how fast the whole engine drains a backlog, and one rate below that which it keeps."""
+    plan = LogPlan(ENGINE_DEVICES, ENGINE_BATCHES, seed, has_heartbeats=True)
+    search = Search(ENGINE_DEVICES, seed, SUSTAINED_WINDOW_S, steps=1)
+    found = measure_drain.measure(plan, search)
+    figures: Figures = {"drain_points_per_min": found["drain"]["drain_points_per_min"]}
+    kept = found["sustained"]["sustained_points_per_min"]
+    return figures | ({} if kept is None else {"sustained_points_per_min": kept})
+
+
+PARTS: Mapping[str, Callable[[int], Figures]] = {
+    "codec": codec,
+    "drift": drift,
+    "loader": loader,
+    "peers": peers,
+    "engine": engine,
+}
 
 
 def report(figures: Figures, seed: int) -> dict[str, Any]:
@@ -96,11 +138,11 @@ def table(figures: Mapping[str, float | None]) -> str:
     """Return the figures as lines for people.
 
     >>> print(table({"codec_vs_fastavro_ratio": 9.5, "ratio_vs_quix": None}))
-    codec_vs_fastavro_ratio    9.5
-    ratio_vs_quix              not measured yet
+    codec_vs_fastavro_ratio              9.5
+    ratio_vs_quix                        not measured yet
     """
     return "\n".join(
-        f"{name:<26} {'not measured yet' if value is None else f'{value:,}'}"
+        f"{name:<36} {'not measured yet' if value is None else f'{value:,}'}"
         for name, value in figures.items()
     )
 
@@ -111,6 +153,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only these")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--store-baseline", action="store_true", help="for later runs")
     given = parser.parse_args()
     figures: Figures = {}
     for name, measure in PARTS.items():
@@ -123,6 +166,9 @@ def main() -> None:
     found = report(figures, given.seed)
     write_figures(found, given.out)
     print(table(found["figures"]))
+    print("\n".join(baseline.slower(found["figures"], baseline.stored())) or "nothing got slower")
+    if given.store_baseline:
+        baseline.store(found["figures"], {key: found[key] for key in ("machine", "seed")})
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def write_log(settings: Settings, plan: LogPlan, started_at_ms: int) -> Prepared
             produced(producer, log.topic, message.value, message.key)
             log.message_count += 1
             log.point_count += message.point_count
-        log.points.append(_points(content))
+        log.points.append(block_points(content))
     assert producer.flush(FLUSH_TIMEOUT_S) == 0, "messages were not acknowledged"
     _close(producer, log, started_at_ms + end_ms + HOUR_MS)
     return log
@@ -162,7 +162,7 @@ def produced(producer: Any, topic: str, value: bytes, key: bytes) -> None:
             return
 
 
-def _points(content: Content) -> pl.DataFrame:
+def block_points(content: Content) -> pl.DataFrame:
     """Return the points of a block that are no copies, one row each."""
     is_first = ~content.sent.is_copy[content.is_batch]
     device = content.sent.device_index[content.is_batch][is_first]

@@ -92,14 +92,14 @@ def own_windows(settings: Settings) -> pl.DataFrame:
         assert not block.rejected, block.rejected[0]
         is_wanted = (pl.col("scope") == "device") & (pl.col("window_ms") == WINDOW_MS)
         rows = block.items.filter(is_wanted)
-        sums = pl.Series("sum", _float_sums(rows["sum_fixed"]))
+        sums = pl.Series("sum", float_sums(rows["sum_fixed"]))
         parts.append(rows.select(*KEYS, "count", "min", "max").with_columns(sums))
     registry.close()
     deltas = pl.concat(parts).group_by(KEYS)
     return deltas.agg(pl.sum("count"), pl.sum("sum"), pl.min("min"), pl.max("max"))
 
 
-def _float_sums(fixed: pl.Series) -> np.ndarray:
+def float_sums(fixed: pl.Series) -> np.ndarray:
     """Return the sums of 128-bit integers, little-endian, as floats."""
     words = np.frombuffer(b"".join(fixed.to_list()), np.uint64).reshape(-1, 2)
     return (words[:, 1].astype(np.int64) * 2.0**64 + words[:, 0]) / SUM_SCALE
