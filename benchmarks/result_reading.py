@@ -40,8 +40,8 @@ def empty_topics(settings: Settings, topics: Sequence[Topic], groups: Sequence[s
     for answer in client.delete_records(ends).values():
         answer.result()
     known = {group.group_id for group in client.list_consumer_groups().result().valid}
-    gone = [f"{kafka.topic_prefix}{group}" for group in groups]
-    for answer in client.delete_consumer_groups([g for g in gone if g in known]).values():
+    gone = known & {f"{kafka.topic_prefix}{group}" for group in groups}
+    for answer in client.delete_consumer_groups(sorted(gone)).values() if gone else ():
         answer.result()
 
 

@@ -19,9 +19,9 @@ from jobs.settings import load_settings
 TELEMETRY = """
 CREATE TABLE telemetry (
     device_id STRING NOT NULL,
-    sent_at TIMESTAMP_LTZ(3) NOT NULL,
+    sent_at TIMESTAMP(3) NOT NULL,
     points ARRAY<ROW<name STRING NOT NULL, `value` DOUBLE NOT NULL,
-        `timestamp` TIMESTAMP_LTZ(3) NOT NULL> NOT NULL> NOT NULL,
+        `timestamp` TIMESTAMP(3) NOT NULL> NOT NULL> NOT NULL,
     WATERMARK FOR sent_at AS sent_at - INTERVAL '5' MINUTE
 ) WITH (
     'connector' = 'kafka',
@@ -31,8 +31,7 @@ CREATE TABLE telemetry (
     'scan.startup.mode' = 'earliest-offset',
     'scan.bounded.mode' = 'latest-offset',
     'format' = 'avro-confluent',
-    'avro-confluent.url' = '{task.registry}',
-    'avro-confluent.timestamp_mapping.legacy' = 'false'
+    'avro-confluent.url' = '{task.registry}'
 )"""
 POINTS = """
 SELECT device_id, p.name AS metric, p.`value` AS v, p.`timestamp` AS ts
@@ -78,7 +77,7 @@ def windows(tables: StreamTableEnvironment, task: Task) -> str:
         .column("device_id", "STRING")
         .column("metric", "STRING")
         .column("v", "DOUBLE")
-        .column("ts", "TIMESTAMP_LTZ(3)")
+        .column("ts", "TIMESTAMP(3)")
         .watermark("ts", "SOURCE_WATERMARK()")
         .build()
     )
