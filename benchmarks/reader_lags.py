@@ -11,16 +11,14 @@ def job_groups(settings: Settings) -> list[str]:
     return [f"{settings.kafka.topic_prefix}{name}" for name in (*SUBMIT, LOADER)]
 
 
-def lag_of(settings: Settings, group: str) -> float:
-    """Return how far a group is behind in all of its topics; infinity before it commits."""
-    lags = [lag.lag for lag in group_lags(settings.kafka) if lag.group == group]
-    return sum(lags) if lags else float("inf")
+def lags_of(settings: Settings) -> dict[str, float]:
+    """Return how far each group is behind in all of its topics; infinity before it commits."""
+    lags: dict[str, float] = {}
+    for lag in group_lags(settings.kafka):
+        lags[lag.group] = lags.get(lag.group, 0.0) + lag.lag
+    return {group: lags.get(group, float("inf")) for group in job_groups(settings)}
 
 
 def largest_lag(settings: Settings) -> float:
     """Return how far the slowest group is behind in all of its topics."""
-    lags: dict[str, float] = dict.fromkeys(job_groups(settings), 0.0)
-    for lag in group_lags(settings.kafka):
-        if lag.group in lags:
-            lags[lag.group] += lag.lag
-    return max(lags.values())
+    return max(lags_of(settings).values())

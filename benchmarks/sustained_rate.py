@@ -150,6 +150,7 @@ class Sender:
             round(points / sent_s * MINUTE_S), round(grown_s, 2),
             is_kept(grown_s, self._window_s), load_1_min(),
         )  # fmt: skip
+        print(trial, flush=True)
         self._catch_up()
         return trial
 

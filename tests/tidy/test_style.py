@@ -30,7 +30,7 @@ PRINTING |= {"benchmarks/measure_quality.py", "benchmarks/measure_drift_job.py"}
 PRINTING |= {"benchmarks/measure_contact_steps.py", "benchmarks/measure_aggregate_steps.py"}
 PRINTING |= {"benchmarks/measure_bad_predictions.py"}
 PRINTING |= {"benchmarks/measure_peers.py", "benchmarks/measure_drain.py"}
-PRINTING |= {"benchmarks/report.py"}
+PRINTING |= {"benchmarks/report.py", "benchmarks/sustained_rate.py"}
 PRINTING |= {"benchmarks/measure_drift.py", "benchmarks/measure_quick.py"}
 """Processes that a person starts: what they did, or why not, is one line."""
 
