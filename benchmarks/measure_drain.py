@@ -61,8 +61,13 @@ def start_engine(stack: LocalStack) -> None:
     assert submit_from_child(stack.settings) == 0, "the jobs were not submitted"
 
 
-def measure_drain(stack: LocalStack, plan: LogPlan) -> dict[str, Any]:
+def measure_drain(stack: LocalStack, plan: LogPlan, max_s: float) -> dict[str, Any]:
     """Write a backlog, start everything, and wait until all of it is stored.
+
+    Args:
+        stack: broker, registry and cluster, nothing sent yet.
+        plan: of the backlog.
+        max_s: when it gives up.
 
     Raises:
         AssertionError: it was not done in time, or too much is stored.
@@ -75,7 +80,7 @@ def measure_drain(stack: LocalStack, plan: LogPlan) -> dict[str, Any]:
         CostSampler(processes_named(stack.settings, names)) as costs,
     ):
         start_engine(stack)
-        done_s = _wait_until_stored(stack.settings, log, tap)
+        done_s = _wait_until_stored(stack.settings, log, tap, max_s)
         costs.sample()
         span, end_s = tap.span(), max(done_s.values())
         points = span.points
@@ -94,10 +99,12 @@ def measure_drain(stack: LocalStack, plan: LogPlan) -> dict[str, Any]:
     }
 
 
-def _wait_until_stored(settings: Settings, log: PreparedLog, tap: DrainTap) -> dict[str, float]:
+def _wait_until_stored(
+    settings: Settings, log: PreparedLog, tap: DrainTap, max_s: float
+) -> dict[str, float]:
     """Wait for every part; return when each had done all, UTC seconds."""
     done_s: dict[str, float] = {}
-    give_up_at_s = time.monotonic() + DRAIN_MAX_S
+    give_up_at_s = time.monotonic() + max_s
     groups = set(job_groups(settings))
     while not groups | set(STORED) | {WRITTEN} <= set(done_s):
         assert time.monotonic() < give_up_at_s, f"not done in time; so far {done_s}"
@@ -127,13 +134,13 @@ def _stored(settings: Settings, sql: str) -> int:
     return int(run_query(settings, sql).item() or 0)
 
 
-def measure(plan: LogPlan, search: Search | None) -> dict[str, Any]:
+def measure(plan: LogPlan, search: Search | None, max_s: float = DRAIN_MAX_S) -> dict[str, Any]:
     """Measure the drain and, on the same stack, the highest rate that is kept."""
     with tempfile.TemporaryDirectory(prefix="drain-", ignore_cleanup_errors=True) as folder:
         settings = free_port_settings(Path(folder), offline=OFFLINE)
         parts = (Part.KAFKA, Part.REGISTRY, Part.FLINK)
         with LocalStack(settings, parts=parts) as stack:
-            found: dict[str, Any] = {"drain": measure_drain(stack, plan)}
+            found: dict[str, Any] = {"drain": measure_drain(stack, plan, max_s)}
             print(json.dumps(found["drain"]), flush=True)
             if search is not None:
                 drained = found["drain"]["drain_points_per_min"]

@@ -60,7 +60,7 @@ class Sizes:
 
 
 FULL = Sizes(devices=50_000, small_devices=1_500)
-QUICK = Sizes(devices=15_000, small_devices=400)
+QUICK = Sizes(devices=10_000, small_devices=400)
 
 
 @dataclass

@@ -55,7 +55,8 @@ LOADER_SECONDS = 60.0
 """Of the telemetry of 100,000 devices."""
 DRIFT_STREAMS = 12_500
 PEERS = ("flink_sql_decode", "flink_sql_windows", "quix", "bytewax")
-ENGINE_DEVICES, ENGINE_BATCHES = 20_000, 3
+ENGINE_DEVICES, ENGINE_BATCHES = 10_000, 3
+ENGINE_MAX_S = 90.0
 SUSTAINED_WINDOW_S = 60.0
 
 Figures = dict[str, float]
@@ -107,7 +108,7 @@ def engine(seed: int) -> Figures:
     """Return how fast the whole engine drains a backlog, and one rate below that which it keeps."""
     plan = LogPlan(ENGINE_DEVICES, ENGINE_BATCHES, seed, has_heartbeats=True)
     search = Search(ENGINE_DEVICES, seed, SUSTAINED_WINDOW_S, steps=1)
-    found = measure_drain.measure(plan, search)
+    found = measure_drain.measure(plan, search, ENGINE_MAX_S)
     figures: Figures = {"drain_points_per_min": found["drain"]["drain_points_per_min"]}
     kept = found["sustained"]["sustained_points_per_min"]
     return figures | ({} if kept is None else {"sustained_points_per_min": kept})
