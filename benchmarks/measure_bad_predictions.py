@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.figures import write_figures
+from benchmarks.measure_quality import beta_binomial, binomial, daily, shares_step
 from benchmarks.prediction_series import (
     CALM,
     START_MS,
@@ -32,9 +33,16 @@ from udfs.drift.distribution_alarms import DistributionTurn
 from udfs.drift.distribution_member import POLICY
 from udfs.drift.distribution_table import DISTRIBUTION_ROW
 from udfs.drift.distributions import Distributions
+from udfs.drift.prediction_member import DEVICE_POLICY
 from udfs.histogram import Floats
 from udfs.offline_policy import HOUR_MS
 
+RISES = {"0 to 5 %": (0.0, 0.05), "2 % to 10 %": (0.02, 0.1), "2 % to 30 %": (0.02, 0.3)}
+ERRORS = {
+    "2 %, 25 points": (binomial(0.02, 25), 25),
+    "2 %, 25 points, correlation 0.3": (beta_binomial(0.02, 25, 0.3), 25),
+    "2 %, two hours a day 25 %": (daily(25), 25),
+}
 Change = Callable[[Floats], Floats]
 SHIFT_HOURS = 96
 SHIFTS: dict[str, tuple[str, Change]] = {
@@ -107,6 +115,31 @@ def delay(kind: Kind, change: Change, streams: int, rng: Rng) -> dict[str, Any]:
     return {"found": found, "of": given, "mean_h": round(float(np.mean(hours)), 1), "p95_h": p95}
 
 
+def error_delay(rise: tuple[float, float], rng: Rng) -> dict[str, Any]:
+    """Return after how many windows of 25 points a device's share of errors is told."""
+    before, after = rise
+    step = shares_step((binomial(before, 25), 25), DEVICE_POLICY, rng, 100)
+    for at in range(DEVICE_POLICY.learn_windows + 1):
+        step(at)
+    first: dict[int, int] = {}
+    for wait in range(1, 289):
+        fired = step(DEVICE_POLICY.learn_windows + wait, binomial(after, 25)).fired
+        for stream in fired.stream.tolist():
+            first.setdefault(stream, wait)
+    waits = list(first.values())
+    mean = round(float(np.mean(waits)), 1) if waits else None
+    return {"found": len(waits), "of": 100, "mean_windows": mean}
+
+
+def errors_calm(drawn: Any, streams: int, weeks: int, rng: Rng) -> dict[str, int]:
+    """Count what is told of shares of errors that do not rise, windows of five minutes."""
+    step = shares_step(drawn, DEVICE_POLICY, rng, streams)
+    windows = weeks * WEEK_HOURS * 12
+    fired = [step(at).fired for at in range(windows)]
+    pages = sum(int((alarms.severity != "watch").sum()) for alarms in fired)
+    return {"windows": windows * streams, "pages": pages, "all": sum(map(len, fired))}
+
+
 def speed(streams: int, rng: Rng) -> dict[str, float]:
     """Return hours of streams a CPU second, and bytes of one."""
     kind = CALM["confidence, independent points"]
@@ -139,6 +172,8 @@ def measured(weeks: int, streams: int, seed: int) -> Iterator[tuple[str, Any]]:
         "delays",
         {n: delay(CALM[kind], change, streams, rng) for n, (kind, change) in SHIFTS.items()},
     )
+    yield "errors_of_devices", {n: error_delay(rise, rng) for n, rise in RISES.items()}
+    yield "errors_calm", {n: errors_calm(drawn, streams, weeks, rng) for n, drawn in ERRORS.items()}
     yield "calm", {n: false_alarms(kind, weeks, streams, rng) for n, kind in CALM.items()}
 
 
