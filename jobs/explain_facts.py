@@ -10,6 +10,7 @@ from jobs.explain_texts import (
     baseline_text,
     began_of,
     chance_text,
+    counted_of,
     period_text,
     psi_text,
     scale_of,
@@ -38,8 +39,7 @@ def number_rows(finding: DriftFinding) -> list[Row]:
         texts = (scale.text(was), scale.text(now), change)
         rows.append((name, *(with_unit(text, unit) for text in texts)))
     if rows:
-        counted = "points" if finding.detector == "psi" else "windows"
-        rows.insert(0, (counted, f"{before.count:,}", f"{after.count:,}", ""))
+        rows.insert(0, (counted_of(finding), f"{before.count:,}", f"{after.count:,}", ""))
     return rows
 
 

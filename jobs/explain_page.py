@@ -13,7 +13,7 @@ from html import escape
 from jobs.explain_facts import Row, distance_rows, fact_rows, moved_rows, number_rows
 from jobs.explain_marks import svg_of
 from jobs.explain_picture import can_draw, draw_finding
-from jobs.explain_texts import change_text, headline, time_text
+from jobs.explain_texts import change_text, counted_of, headline, time_text
 from jobs.explain_time_line import draw_time_line, in_order, role_of, words_of
 from udfs.drift.findings import DriftFinding, State
 
@@ -100,11 +100,11 @@ def _tables(finding: DriftFinding, incident: Sequence[DriftFinding]) -> Iterator
     rows = number_rows(finding)
     if rows:
         heads = ("", "before", "after", "change")
-        yield from _table("numbers", "Values of windows", rows, heads)
+        yield from _table("numbers", f"Values of {counted_of(finding)}", rows, heads)
     yield from _table("distances", "How far apart, how sure", distance_rows(finding, incident))
     moved = moved_rows(finding)
     if moved:
-        columns = ("windows whose value is", "before", "after")
+        columns = (f"{counted_of(finding)} whose value is", "before", "after")
         yield from _table("numbers", "Where it moved most", moved, columns)
 
 

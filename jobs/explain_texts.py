@@ -175,6 +175,11 @@ def scale_of(finding: DriftFinding) -> Scale:
     return Scale.of_spread(spread or max(known) - min(known), max(map(abs, known)))
 
 
+def counted_of(finding: DriftFinding) -> str:
+    """Return of what both samples are: PSI is of single points, all else of windows' means."""
+    return "points" if finding.detector == "psi" else "windows"
+
+
 def sigma_text(sigma: float) -> str:
     """Write a distance in standard deviations.
 

@@ -16,6 +16,7 @@ from benchmarks.prediction_series import (
     points_of,
     to_class,
 )
+from jobs.explain_page import page_of
 from schemas.control import parse_control
 from tests.distribution_logs import Subject, frame, row, said, small_member, values_of
 from udfs.drift.distribution_alarms import DistributionTurn
@@ -147,6 +148,13 @@ def test_a_finding_of_classes_names_the_class_that_moved_most():
     assert "% of points (PSI" in found.reason
     assert found.shift_sigma is None
     assert found.direction == ""
+    assert found.before.mean is None, "names have no mean"
+    assert found.before.edges == (0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5)
+    assert sum(found.after.counts) == found.after.count
+    page = page_of(found)
+    assert "is distributed differently since" in page
+    assert "class 8 1." in page
+    assert "points whose value is" in page
 
 
 def test_what_is_accepted_ends_its_incident_and_is_learned_anew():

@@ -5,6 +5,7 @@ import polars as pl
 from schemas.records import schema_of
 from schemas.topics import Topic
 from tests.alert_logs import at
+from tests.drift_chain import DriftChain
 from tests.oracle.threshold_oracle import Heard
 from tests.rules_chain import Aggregate, raw_windows
 from udfs.drift.window_rows import DRIFT_ROWS, MODEL_VERSION, model_version_rows
@@ -48,3 +49,27 @@ def test_the_rows_of_a_version_are_those_of_its_groups_under_one_name():
     assert summed["count"].sum() == of_groups["count"].sum()
     names = summed.select("tenant_id", name="subject")
     assert subject_shards(names, 16).n_unique() == 1
+
+
+def test_the_shard_hands_histograms_of_predictions_and_groups_to_their_detectors():
+    log = [
+        Heard(at("12:00:10") + n * 60_000, "d1", "g", ((m, at("12:00:05") + n * 60_000, 1.0),))
+        for n in range(20)
+        for m in ("temp", "predicted_class", "is_error")
+    ]
+    chain = DriftChain()
+    chain.windows(Aggregate(30_000, is_gathered=True).windows(sorted(log), at("12:50:00")))
+    shard = chain.shards[0].shard
+    known = {
+        name: set(book.known.select("scope", "metric").rows())
+        for name, book in (
+            ("distributions", shard.bank.members["distributions"].book),
+            ("devices", shard.bank.members["predictions"].devices.book),
+            ("groups", shard.bank.members["predictions"].groups.book),
+        )
+    }
+    assert known["devices"] == {("device", "is_error")}
+    assert known["groups"] == {("group", "is_error")}
+    of_device = {("device", "predicted_class"), ("device", "is_error")}
+    of_group = {("group", "temp"), ("group", "predicted_class"), ("group", "is_error")}
+    assert known["distributions"] == of_device | of_group

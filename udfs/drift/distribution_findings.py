@@ -132,14 +132,19 @@ def _edges(row: Rows) -> tuple[float, ...]:
     upper = _upper(row)
     least, largest = float(row["figures"][2]), float(row["figures"][6])
     if row["is_class"]:
-        middle = bin_value(upper)
-        between = (middle[1:] + middle[:-1]) / 2
-        return (float(middle[0]) - 0.5, *between.tolist(), float(middle[-1]) + 0.5)
+        numbers = _classes(upper)
+        between = (numbers[1:] + numbers[:-1]) / 2
+        return (float(numbers[0]) - 0.5, *between.tolist(), float(numbers[-1]) + 0.5)
     ends = (bin_value(upper) + bin_value(upper + 1)) / 2
     inner = np.clip(ends, least, largest).tolist()
     # A bin is as wide as 1/64 of an octave; all values of one may be what was least.
     reach = abs(largest) / BINS_PER_OCTAVE
     return (min(least, inner[0]) - reach, *inner, max(largest, inner[-1]) + reach)
+
+
+def _classes(bins: Int64s) -> Floats:
+    """Return the least whole number in each bin: the class, up to 127 the only one."""
+    return np.floor(bin_value(bins))
 
 
 def _shares(row: Rows) -> Floats:
@@ -156,6 +161,8 @@ def _drawn(row: Rows) -> int:
 def _before(row: Rows, edges: tuple[float, ...]) -> Sample:
     mean, _, _, p05, p50, p95, _ = (float(each) for each in row["figures"])
     counts = tuple(int(count) for count in row["expected"][: _drawn(row)])
+    if row["is_class"]:  # names have no mean
+        return Sample(int(row["expected"].sum()), edges=edges, counts=counts)
     return Sample(int(row["expected"].sum()), mean, p05, p50, p95, edges, counts)
 
 
@@ -169,9 +176,11 @@ def _counts_after(turn: DistributionTurn) -> Int64s:
 
 def _after(turn: DistributionTurn, edges: tuple[float, ...], values: Floats, mean: float) -> Sample:
     points = turn.after.points
+    counts = tuple(_counts_after(turn)[: _drawn(turn.row)].tolist())
+    if turn.row["is_class"]:
+        return Sample(turn.points, edges=edges, counts=counts)
     p05, p50, p95 = (quantile_of(values, points, level) for level in (0.05, 0.5, 0.95))
-    counts = _counts_after(turn)[: _drawn(turn.row)].tolist()
-    return Sample(turn.points, mean, p05, p50, p95, edges, tuple(counts))
+    return Sample(turn.points, mean, p05, p50, p95, edges, counts)
 
 
 def _moved_class(row: Rows, turn: DistributionTurn) -> str:
@@ -179,7 +188,7 @@ def _moved_class(row: Rows, turn: DistributionTurn) -> str:
     counts = _counts_after(turn)
     before, after = _shares(row), counts / counts.sum()
     at = int(np.abs(after - before).argmax())
-    names = [*(f"class {value:.0f}" for value in bin_value(_upper(row))), "other classes"]
+    names = [*(f"class {number:.0f}" for number in _classes(_upper(row))), "other classes"]
     return f"{names[at]} {before[at]:.1%} -> {after[at]:.1%} of points"
 
 
