@@ -19,6 +19,7 @@ SHIPPED_SUFFIXES = {".py", ".avsc", ".sql"}
 STATE_CACHE_MAX_ENTRIES = 10_000
 BUNDLE_SIZE = "python.fn-execution.bundle.size"
 BUNDLE_TIME = "python.fn-execution.bundle.time"
+BATCH_SIZE = "python.fn-execution.arrow.batch.size"
 PASS_ON_MS = 50
 """How often a step hands on what it has, ms."""
 
@@ -29,7 +30,11 @@ PYTHON_OPTIONS = {
 
 
 def table_environment(
-    settings: Settings, job_name: str, restore_path: str | None = None
+    settings: Settings,
+    job_name: str,
+    restore_path: str | None = None,
+    *,
+    block_max_messages: int | None = None,
 ) -> StreamTableEnvironment:
     """Return the environment in which one job is built and submitted.
 
@@ -37,9 +42,13 @@ def table_environment(
         settings: of the whole engine.
         job_name: shown on Flink's page.
         restore_path: checkpoint or savepoint to resume from; None starts with empty state.
+        block_max_messages: of its blocks, where they are not as those of all jobs.
     """
     configuration = Configuration()
-    for key, value in _flink_options(settings, job_name, restore_path).items():
+    options = _flink_options(settings, job_name, restore_path)
+    if block_max_messages is not None:
+        options |= dict.fromkeys((BUNDLE_SIZE, BATCH_SIZE), str(block_max_messages))
+    for key, value in options.items():
         configuration.set_string(key, value)
     tables = StreamTableEnvironment.create(_remote_environment(settings, configuration))
     tables.add_python_file(str(package_zip()))
@@ -82,7 +91,7 @@ def _flink_options(settings: Settings, job_name: str, restore_path: str | None) 
         # was decoded together stays together, and waits at none of the later steps.
         BUNDLE_SIZE: str(flink.block_max_messages),
         BUNDLE_TIME: str(PASS_ON_MS),
-        "python.fn-execution.arrow.batch.size": str(flink.block_max_messages),
+        BATCH_SIZE: str(flink.block_max_messages),
         **PYTHON_OPTIONS,
         "execution.checkpointing.interval": f"{flink.checkpoint_interval_ms} ms",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",

@@ -12,6 +12,7 @@ after a failure carries the same id.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pyflink.common import Types
 from pyflink.datastream import DataStream
@@ -48,7 +49,8 @@ def submit(
     settings: Settings, restore_path: str | None = None, replay: "Replay | None" = None
 ) -> str:
     """Build the job, submit it to the cluster and return its id."""
-    tables = table_environment(settings, JOB_NAME, restore_path)
+    size = settings.offline.block_max_messages
+    tables = table_environment(settings, JOB_NAME, restore_path, block_max_messages=size)
     result = build(tables, settings, _topics(settings), replay).execute()
     return str(result.get_job_client().get_job_id())
 
@@ -87,18 +89,18 @@ def build(
     telemetry, registry, control = (
         _blocks(tables, settings, topic, use, replay) for topic, use in USES.items()
     )
-    contacts = _split(telemetry, "split-contacts")
+    # One step splits what all sources give, and Flink names each part's key in the same call of
+    # Python: each step more is one more way there and back for all contacts.
     spread = SpreadContainer(settings.flink.shard_count)
-    controls = control.flat_map(spread, output_type=element_type()).uid("split-controls")
-    quiet = _split(registry, "split-devices").union(controls)
+    elements = _split(telemetry.union(registry, control), spread, "split-blocks")
+    quiet = _split(registry.union(control), split_container, "split-letters")
     dead_letters_topic = topic_name(Topic.DEAD_LETTERS, prefix)
     # Telemetry that cannot be decoded is the aggregate job's to report: here only the quiet topics.
     letters = quiet.flat_map(
         SendLetters(dead_letters_topic, JOB_NAME), output_type=result_type()
     ).uid("send-letters")
     rows = (
-        quiet.filter(is_for_shards)
-        .union(contacts)
+        elements.filter(is_for_shards)
         .key_by(lambda element: element[0], key_type=Types.INT())
         .process(WatchShards(policy, has_end=replay is not None), output_type=transition_type())
         .uid("watch-shards")
@@ -135,5 +137,5 @@ def _blocks(
     return containers(tables, settings, source, use)
 
 
-def _split(blocks: DataStream, uid: str) -> DataStream:
-    return blocks.flat_map(split_container, output_type=element_type()).uid(uid)
+def _split(blocks: DataStream, split: Any, uid: str) -> DataStream:
+    return blocks.flat_map(split, output_type=element_type()).uid(uid)

@@ -110,6 +110,9 @@ class OfflineSettings(Group):
     """A device whose report interval is above this is not late until its report is."""
     lag_after_s: float = Field(60.0, ge=1)
     """While the input is further behind than this, events wait until the backlog is read."""
+    block_max_messages: int = Field(40_000, ge=1, le=1_000_000)
+    """Larger than those of other jobs: of a message it keeps little, and a block costs each shard
+    milliseconds. Only a backlog fills it: live messages wait `flink.block_max_age_ms` at most."""
 
     @model_validator(mode="after")
     def _check_order(self) -> "OfflineSettings":

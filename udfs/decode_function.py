@@ -22,6 +22,7 @@ from schemas.codec import SchemaOfId
 from schemas.dead_letter import Headers
 from schemas.errors import Unavailable
 from schemas.registry import SchemaRegistry
+from udfs.bundle_operator import end_bundles_at_once
 from udfs.control_blocks import control_sections
 from udfs.device_blocks import device_sections
 from udfs.drift.window_rows import DRIFT_ROWS
@@ -82,6 +83,7 @@ class DecodeBlock(ScalarFunction):
 
     def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002 - Flink's
         """Connect to the registry; schemas are cached for the life of the worker."""
+        end_bundles_at_once()
         registry = SchemaRegistry(self.registry_url, timeout_s=self.registry_timeout_s)
         self.schema_of_id = registry.schema_by_id
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {
 }
 
 OWNERS = {
+    "apache_beam": "udfs/bundle_operator.py",
     "bytewax": "benchmarks/peers/bytewax_windows.py",
     "chdb": "benchmarks/peers/chdb_windows.py",
     "quixstreams": "benchmarks/peers/quix_windows.py",
