@@ -87,3 +87,28 @@ def test_of_two_changes_while_blind_the_second_makes_nobody_offline(cuts):
     events = told(lines, cuts)
     assert [e["reason"] for e in events] == [None, None, "rule_changed"]
     assert [e["blind_seconds"] for e in events] == [0, 0, 200.5]
+
+
+@pytest.mark.xfail(strict=True, reason="who moves while a record of the registry waits: cuts count")
+def test_a_change_before_a_move_away_from_blindness_is_told_alike_however_the_log_is_cut():
+    """The record falls on the clock of the partition that comes next, or of the one before.
+
+    p0  d at 100 s | 500 s ..... blind ..... 1500 s
+    p1                                 d at 700 s
+    registry    every hour 1 s | every minute 600 s
+    """
+    lines = [
+        registered(1.001, report_interval_s=3600),
+        line(100.001, LineType.CONTACT, **DEVICE),
+        registered(600.001, report_interval_s=60),
+        line(700.003, LineType.CONTACT, 1, **DEVICE),
+        *ticks(0, 0, 501),
+        *ticks(0, 1500, 2000),
+        *ticks(1, 0, 2000),
+    ]
+    lines.sort(key=lambda each: each.at_ms)
+    found = [
+        [e["time"] for e in run_in_blocks(lines, cuts, 1) if e["subject"] == "device/d"]
+        for cuts in ([], EVERY_LINE)
+    ]
+    assert found[0] == found[1]
