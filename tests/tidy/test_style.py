@@ -32,6 +32,7 @@ PRINTING |= {"benchmarks/measure_bad_predictions.py"}
 PRINTING |= {"benchmarks/measure_peers.py", "benchmarks/measure_drain.py"}
 PRINTING |= {"benchmarks/report.py", "benchmarks/sustained_rate.py"}
 PRINTING |= {"benchmarks/measure_drift.py", "benchmarks/measure_quick.py"}
+PRINTING |= {"benchmarks/measure_fleet_gate.py"}
 """Processes that a person starts: what they did, or why not, is one line."""
 
 SUPPRESSION = re.compile(

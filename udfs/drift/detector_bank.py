@@ -101,6 +101,12 @@ class DetectorBank:
         """Let every detector accept."""
         return [f for member in self.members.values() for f in member.accept(accepted, clock_ms)]
 
+    def take_near(self) -> pl.DataFrame:
+        """Take out which streams of devices are near a page, see `StreamMember.take_near`."""
+        streams = self.members["streams"]
+        assert isinstance(streams, StreamMember)
+        return streams.take_near()
+
     def to_bytes(self) -> bytes:
         """Write every detector under its name."""
         return join_bodies({name: member.to_bytes() for name, member in self.members.items()})

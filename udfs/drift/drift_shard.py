@@ -22,6 +22,7 @@ from udfs.alert_gate import AlertGate
 from udfs.alerts import AlertRecord
 from udfs.drift.accepts import Accepts
 from udfs.drift.budget import USUAL, Budget
+from udfs.drift.company import Company, company_of
 from udfs.drift.complete_bytes import windows_from_bytes, windows_to_bytes
 from udfs.drift.complete_policy import CompletePolicy
 from udfs.drift.complete_windows import CompleteWindows
@@ -92,6 +93,7 @@ class DriftStep:
         found: findings, each with its step.
         alerts: events.
         news: of rollouts.
+        company: of its devices, for their groups.
         clock_ms: how far the shard has come.
         is_beat: whether the clock has reached another step: the stage waits for it.
     """
@@ -99,6 +101,7 @@ class DriftStep:
     found: list[Found]
     alerts: list[AlertRecord]
     news: RolloutNews
+    company: Company
     clock_ms: int
     is_beat: bool
 
@@ -162,15 +165,16 @@ def on_drift_block(
     clock_ms = shard.clocks.clock_ms(policy.partition_count)
     found: list[Found] = []
     alerts: list[AlertRecord] = []
-    news = RolloutNews()
+    news, company = RolloutNews(), Company()
     while (step_ms := _next_step(shard, clock_ms, policy)) is not None:
         complete, findings = _settle(shard, step_ms, policy)
         alerts += shard.incidents.records(findings, shard.label_of, step_ms, policy.routes)
         found += [Found(step_ms, *shard.label_of(f), f) for f in findings]
+        company.add(company_of(complete, shard.bank.take_near(), step_ms))
         news.add(shard.rollouts.take(complete, step_ms, policy.rollouts))
     told = shard.gate.pass_on(alerts, clock_ms, now_ms, policy.lag_after_ms)
     is_beat = clock_ms // policy.windows.step_ms > before_ms // policy.windows.step_ms
-    return DriftStep(found, told, news, clock_ms, is_beat)
+    return DriftStep(found, told, news, company, clock_ms, is_beat)
 
 
 def _next_step(shard: DriftShard, clock_ms: int, policy: DriftPolicy) -> int | None:
@@ -200,7 +204,7 @@ def _settle(
 
 def report_of(number: int, step: DriftStep) -> ShardReport:
     """Return what a step of a shard tells the stage where all meet."""
-    return ShardReport(number, step.clock_ms, step.found, step.alerts, step.news)
+    return ShardReport(number, step.clock_ms, step.found, step.alerts, step.news, step.company)
 
 
 def drift_steps(policy: DriftPolicy) -> ShardSteps[DriftShard, DriftStep]:

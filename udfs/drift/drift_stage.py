@@ -1,6 +1,7 @@
 """Where all shards of drift meet: what nobody sees who has only some of the devices.
 
     reports of shards ──> how far all have come ──> findings and alerts, in one order ──> out
+                                              ├──> groups: who moves together is one incident
                                               └──> rollouts: verdicts ──> topic `rollouts`
     controls ──> mutes, acks ─────────────────────> alerts of its own ──> held while it lags ──> out
 
@@ -11,23 +12,25 @@ the logs, however they were cut and over however many shards they were spread.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
 from schemas.records import Record
+from udfs.alert_gate import AlertGate
 from udfs.alerts import AlertRecord
+from udfs.drift.company import Company
 from udfs.drift.drift_shard import DriftPolicy
 from udfs.drift.finding_alerts import FindingAlerts
 from udfs.drift.findings import DriftFinding
+from udfs.drift.group_incidents import GroupIncidents
 from udfs.drift.rollout_judging import RolloutJudging, Spoken
-from udfs.drift.shard_reports import Found, found_frame, read_found, read_report
+from udfs.drift.shard_reports import Found, found_frame, read_company, read_found, read_report
 from udfs.frame_bytes import join_bodies, split_bodies
-from udfs.held_events import HeldEvents
 from udfs.partition_clocks import UNKNOWN_MS
 from udfs.shard_journal import ShardSteps
 from udfs.state_bytes import StateLayoutError, pack_state, unpack_state
-from udfs.threshold_notices import ThresholdNotices
 
 LAYOUT_VERSION = 1
 
@@ -50,8 +53,9 @@ class DriftStage:
         found: that wait for the other shards, as `alerts`.
         judging: rollouts.
         incidents: of which alerts of its own fire.
-        notices: what operators silence.
-        held: alerts of its own that wait for the end of a backlog.
+        gate: what alerts of its own pass on their way to people.
+        company: that waits for the other shards.
+        groups: of which devices move together.
     """
 
     clocks_ms: dict[int, int] = field(default_factory=dict)
@@ -59,8 +63,9 @@ class DriftStage:
     alerts: list[AlertRecord] = field(default_factory=list)
     judging: RolloutJudging = field(default_factory=RolloutJudging)
     incidents: FindingAlerts = field(default_factory=FindingAlerts)
-    notices: ThresholdNotices = field(default_factory=ThresholdNotices)
-    held: HeldEvents = field(default_factory=HeldEvents)
+    gate: AlertGate = field(default_factory=AlertGate)
+    company: Company = field(default_factory=Company)
+    groups: GroupIncidents = field(default_factory=GroupIncidents)
 
     def clock_ms(self, shard_count: int) -> int:
         """Return how far all shards have come; unknown until all were heard."""
@@ -79,12 +84,13 @@ def on_stage_block(
         policy: how to judge.
     """
     if "controls" in frames:
-        stage.notices.announce(frames["controls"])
+        stage.gate.announce(frames["controls"])
         return StageStep([], [], [])
     report = read_report(frames, policy.rollouts.canary)
     stage.clocks_ms[report.shard] = report.clock_ms
     stage.found += report.found
     stage.alerts += report.alerts
+    stage.company.add(report.company)
     stage.judging.hear(report.news, policy.rollouts.canary)
     clock_ms = stage.clock_ms(policy.shard_count)
     return (
@@ -96,22 +102,44 @@ def on_stage_block(
 
 def _advance(stage: DriftStage, clock_ms: int, now_ms: int, policy: DriftPolicy) -> StageStep:
     """Say what lies before an instant."""
-    due = sorted((f for f in stage.found if f.step_ms <= clock_ms), key=_place_of_finding)
-    stage.found = [f for f in stage.found if f.step_ms > clock_ms]
-    passed = sorted((e for e in stage.alerts if e["input_clock"] <= clock_ms), key=_place_of_alert)
-    stage.alerts = [e for e in stage.alerts if e["input_clock"] > clock_ms]
+    findings, passed, own = _of_groups(stage, clock_ms, policy)
     spoken = stage.judging.advance(clock_ms, policy.rollouts.canary)
-    own = [e for each in spoken for e in _alerts_of(stage, each, policy)]
-    told = stage.notices.pass_on(own, clock_ms)
+    own += [event for each in spoken for event in _alerts_of(stage, each, policy)]
     lag_ms = policy.lag_after_ms
     # Shards report once a step: so far behind is no backlog.
     lag_ms = None if lag_ms is None else lag_ms + policy.windows.step_ms
-    findings = [each.finding for each in due]
-    findings += [each.finding for each in spoken if each.finding is not None]
+    told = stage.gate.pass_on(own, clock_ms, now_ms, lag_ms)
+    findings += [(each.at_ms, each.finding) for each in spoken if each.finding is not None]
+    findings.sort(key=itemgetter(0))
     verdicts = [each.verdict for each in spoken if each.verdict is not None]
-    return StageStep(
-        findings, passed + stage.held.pass_on(told, clock_ms, now_ms, lag_ms), verdicts
-    )
+    events = sorted(passed + told, key=itemgetter("input_clock"))
+    return StageStep([finding for _, finding in findings], events, verdicts)
+
+
+def _of_groups(
+    stage: DriftStage, clock_ms: int, policy: DriftPolicy
+) -> tuple[list[tuple[int, DriftFinding]], list[AlertRecord], list[AlertRecord]]:
+    """Judge groups, step by step; return findings with their time, their alerts, and groups'."""
+    due = [each for each in stage.found if each.step_ms <= clock_ms]
+    passing = [e for e in stage.alerts if e["input_clock"] <= clock_ms]
+    company = stage.company.take_until(clock_ms)
+    stage.found = [each for each in stage.found if each.step_ms > clock_ms]
+    stage.alerts = [e for e in stage.alerts if e["input_clock"] > clock_ms]
+    steps = {each.step_ms for each in due}
+    steps |= {*company.near["step_ms"].to_list(), *company.sizes["step_ms"].to_list()}
+    findings: list[tuple[int, DriftFinding]] = []
+    passed: list[AlertRecord] = []
+    own: list[AlertRecord] = []
+    for at_ms in sorted(steps | {e["input_clock"] for e in passing}):
+        if at_ms in steps:
+            found = sorted((f for f in due if f.step_ms == at_ms), key=_place_of_finding)
+            said, of_groups = stage.groups.judge(found, company.take_until(at_ms), at_ms)
+            findings += [(at_ms, each.finding) for each in (*said, *of_groups)]
+            own += [event for each in of_groups for event in _events_of(stage, each, policy)]
+        # Alerts of an instant come after its findings, which say what stands for them.
+        now = sorted((e for e in passing if e["input_clock"] == at_ms), key=_place_of_alert)
+        passed += [stage.groups.hushed(event) for event in now]
+    return findings, passed, own
 
 
 def _alerts_of(stage: DriftStage, spoken: Spoken, policy: DriftPolicy) -> list[AlertRecord]:
@@ -119,7 +147,12 @@ def _alerts_of(stage: DriftStage, spoken: Spoken, policy: DriftPolicy) -> list[A
         return []
     plan = spoken.plan
     label = plan.deployment_group, plan.treatment_version
-    return stage.incidents.records([spoken.finding], lambda _: label, spoken.at_ms, policy.routes)
+    return _events_of(stage, Found(spoken.at_ms, *label, spoken.finding), policy)
+
+
+def _events_of(stage: DriftStage, each: Found, policy: DriftPolicy) -> list[AlertRecord]:
+    label = each.deployment_group, each.model_version
+    return stage.incidents.records([each.finding], lambda _: label, each.step_ms, policy.routes)
 
 
 def _place_of_finding(found: Found) -> tuple[Any, ...]:
@@ -157,10 +190,11 @@ def stage_to_bytes(stage: DriftStage, policy: DriftPolicy) -> bytes:
         "alerts": stage.alerts,
         "rollouts": values,
         "incidents": stage.incidents.to_values(),
-        "notices": stage.notices.to_values(),
-        "held": stage.held.to_values(),
+        "groups": stage.groups.to_values(),
+        **stage.gate.to_values(),
     }
-    rest = pack_state(LAYOUT_VERSION, {"found": found_frame(stage.found)}, meta)
+    company = {"near": stage.company.near, "sizes": stage.company.sizes}
+    rest = pack_state(LAYOUT_VERSION, {"found": found_frame(stage.found), **company}, meta)
     return join_bodies({"rest": rest, "units": units})
 
 
@@ -181,6 +215,7 @@ def stage_from_bytes(packed: bytes, policy: DriftPolicy) -> DriftStage:
         stored.meta["alerts"],
         RolloutJudging.from_bodies(stored.meta["rollouts"], bodies["units"], canary),
         FindingAlerts.from_values(stored.meta["incidents"]),
-        ThresholdNotices.from_values(stored.meta["notices"]),
-        HeldEvents.from_values(stored.meta["held"]),
+        AlertGate.from_values(stored.meta),
+        read_company(stored.frames),
+        GroupIncidents.from_values(stored.meta["groups"]),
     )

@@ -3,6 +3,7 @@
 head      shard, and how far it has come           every step of the clock, and with all below
 found     findings, each with its step             as messages of the topic
 alerts    events about single subjects             JSON
+near, sizes                                        groups: see `udfs/drift/company.py`
 plans, ends, units                                 rollouts: see `udfs/drift/rollout_judging.py`
 """
 
@@ -18,6 +19,7 @@ from schemas.topics import Topic
 from udfs.alerts import AlertRecord
 from udfs.drift.canary_policy import CanaryPolicy
 from udfs.drift.canary_state import units_frame, units_of_frame
+from udfs.drift.company import Company
 from udfs.drift.finding_messages import finding_of, finding_record
 from udfs.drift.findings import DriftFinding
 from udfs.drift.rollout_gathering import RolloutNews
@@ -60,6 +62,7 @@ class ShardReport:
         found: findings.
         alerts: events about single subjects.
         news: of rollouts.
+        company: of its devices.
     """
 
     shard: int
@@ -67,6 +70,7 @@ class ShardReport:
     found: list[Found] = field(default_factory=list)
     alerts: list[AlertRecord] = field(default_factory=list)
     news: RolloutNews = field(default_factory=RolloutNews)
+    company: Company = field(default_factory=Company)
 
 
 def report_bytes(report: ShardReport) -> bytes:
@@ -75,6 +79,8 @@ def report_bytes(report: ShardReport) -> bytes:
     frames = {
         "found": found_frame(report.found),
         "alerts": _texts(report.alerts),
+        "near": report.company.near,
+        "sizes": report.company.sizes,
         "plans": _texts(asdict(plan) for plan in news.plans),
         "ends": _texts(asdict(end) for end in news.ends),
         "units": pl.concat([units_frame(look) for look in news.looks])
@@ -99,7 +105,8 @@ def read_report(frames: Mapping[str, pl.DataFrame], policy: CanaryPolicy) -> Sha
         [RolloutEnd(**values) for values in _values(frames, "ends")],
         looks,
     )
-    return ShardReport(shard, clock_ms, read_found(frames), _values(frames, "alerts"), news)
+    alerts = _values(frames, "alerts")
+    return ShardReport(shard, clock_ms, read_found(frames), alerts, news, read_company(frames))
 
 
 def read_found(frames: Mapping[str, pl.DataFrame]) -> list[Found]:
@@ -111,6 +118,12 @@ def read_found(frames: Mapping[str, pl.DataFrame]) -> list[Found]:
         Found(step_ms, group, model, finding_of(decode_record(Topic.DRIFT, record)))
         for step_ms, group, model, record in rows
     ]
+
+
+def read_company(frames: Mapping[str, pl.DataFrame]) -> Company:
+    """Read what a report says of groups."""
+    company = Company()
+    return Company(frames.get("near", company.near), frames.get("sizes", company.sizes))
 
 
 def found_frame(found: Iterable[Found]) -> pl.DataFrame:

@@ -139,7 +139,7 @@ class StreamDetectors:
         self.window_ms[seen.stream] = seen.window_ms
         turns = Turns.of([self._rules(part) for part in seen.rounds()])
         step = self.shifts.observe(seen if residual is None else replace(seen, value=residual))
-        fired = _explained(step.fired, self._has_flaw(step.fired.stream))
+        fired = _explained(step.fired, self.has_flaw(step.fired.stream))
         return StreamStep(
             step.log10_e,
             joined([fired, turns.fired]),
@@ -151,7 +151,7 @@ class StreamDetectors:
         rates = update_rates(self.rates, seen, self.policy.rates)
         return Turns.of([rates, update_quality(self.quality, seen, self.policy.quality)])
 
-    def _has_flaw(self, streams: Int64s) -> Bools:
+    def has_flaw(self, streams: Int64s) -> Bools:
         """Say of each stream whether it is stuck, or tells another unit."""
         flaws: Bools = (self.quality["flags"][streams] & (IS_STUCK | HAS_NEW_UNIT)) != 0
         return flaws

@@ -20,8 +20,9 @@ from udfs.drift.findings import DriftFinding
 from udfs.drift.observations import Observations
 from udfs.drift.peers import PeerBook
 from udfs.drift.shift_policy import ShiftPolicy
-from udfs.drift.stream_book import StreamBook
+from udfs.drift.stream_book import KNOWN_SCHEMA, StreamBook
 from udfs.drift.stream_detectors import StreamDetectors, StreamPolicy, stream_policy
+from udfs.drift.stream_evidence import EVIDENCE_SCHEMA, near_pages
 from udfs.drift.stream_findings import accepted_findings, findings_of
 from udfs.drift.stream_state import detector_bytes, detectors_from_bytes
 from udfs.drift.window_rows import PEERS
@@ -36,6 +37,7 @@ proportion."""
 _WINDOWS = WindowPolicy()
 
 OF_GROUPS = (Scope.GROUP.value, Scope.TENANT.value)
+_NEAR_SCHEMA = EVIDENCE_SCHEMA | KNOWN_SCHEMA
 
 
 @cache
@@ -56,7 +58,11 @@ def group_policy(budget: Budget) -> StreamPolicy:
 
 @dataclass
 class StreamMember:
-    """All streams of a shard; a step changes them in place."""
+    """All streams of a shard; a step changes them in place.
+
+    Args:
+        near: devices' streams near a page since they were taken; between two steps there is none.
+    """
 
     devices: StreamBook = field(default_factory=StreamBook)
     groups: StreamBook = field(default_factory=StreamBook)
@@ -67,6 +73,7 @@ class StreamMember:
         default_factory=lambda: StreamDetectors(group_policy(USUAL))
     )
     peers: PeerBook = field(default_factory=PeerBook)
+    near: list[pl.DataFrame] = field(default_factory=list)
 
     @classmethod
     def of(cls, budget: Budget) -> Self:
@@ -81,10 +88,17 @@ class StreamMember:
         self.peers.take(windows.filter(pl.col("scope") == PEERS), clock_ms)
         of_devices = windows.filter(pl.col("scope") == Scope.DEVICE.value)
         means = self.peers.means_of(of_devices)
-        found = _look(self.devices, self.device_detectors, of_devices, means)
+        found, near = _look(self.devices, self.device_detectors, of_devices, means)
+        self.near += near
         of_groups = windows.filter(pl.col("scope").is_in(OF_GROUPS))
         alone = np.full(len(of_groups), np.nan)
-        return found + _look(self.groups, self.group_detectors, of_groups, alone)
+        return found + _look(self.groups, self.group_detectors, of_groups, alone)[0]
+
+    def take_near(self) -> pl.DataFrame:
+        """Take out who is near a page: `stream_evidence.EVIDENCE_SCHEMA` and the stream's names."""
+        near = pl.concat(self.near) if self.near else pl.DataFrame(schema=_NEAR_SCHEMA)
+        self.near = []
+        return near
 
     def accept(self, accepted: Sequence[AcceptNewNormal], clock_ms: int) -> list[DriftFinding]:
         """Let the streams that are meant learn anew; end their incidents."""
@@ -130,10 +144,10 @@ class StreamMember:
 
 def _look(
     book: StreamBook, detectors: StreamDetectors, windows: pl.DataFrame, peer_means: Floats
-) -> list[DriftFinding]:
-    """Let detectors look at windows of one kind."""
+) -> tuple[list[DriftFinding], list[pl.DataFrame]]:
+    """Let detectors look at windows of one kind; return what they found, and who is near it."""
     if windows.is_empty():
-        return []
+        return [], []
     streams, has_peers = book.streams_of(windows, ~np.isnan(peer_means))
     detectors.grow(len(book))
     value = windows["mean"].fill_null(np.nan).to_numpy()
@@ -149,4 +163,6 @@ def _look(
     )
     residual = np.where(has_peers, value - peer_means, value)
     step = detectors.observe(seen, residual)
-    return list(findings_of(step, book.names, detectors.window_ms))
+    found = list(findings_of(step, book.names, detectors.window_ms))
+    near = near_pages(detectors, seen, step.log10_e)
+    return found, [near.hstack(book.known[near["stream"]])] if len(near) else []
