@@ -10,6 +10,7 @@ six-hour step of a day, that told it. CPU time of this process.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from benchmarks.prediction_series import (
     to_class,
     wider,
 )
+from udfs.drift.cells import Cells, category_counts
 from udfs.drift.distribution_alarms import DistributionTurn
+from udfs.drift.distribution_judging import HOUR, judge
 from udfs.drift.distribution_member import POLICY
 from udfs.drift.distribution_table import DISTRIBUTION_ROW
 from udfs.drift.distributions import Distributions
@@ -45,6 +48,7 @@ ERRORS = {
 }
 Change = Callable[[Floats], Floats]
 SHIFT_HOURS = 96
+CHANCE_HOURS = 200
 SHIFTS: dict[str, tuple[str, Change]] = {
     "confidence lower by 0.5 sigma": ("confidence, independent points", lower(0.5)),
     "confidence lower by 1 sigma": ("confidence, independent points", lower(1.0)),
@@ -92,6 +96,26 @@ def false_alarms(kind: Kind, weeks: int, streams: int, rng: Rng) -> dict[str, An
         "of_them_in_the_first_week": len(early),
         "watches": len(fired) - len(pages),
     }
+
+
+def chances(kind: Kind, streams: int, rng: Rng) -> dict[str, float]:
+    """Return how often calm hours after the first week look as odd as 1 in 100, 1,000, 10,000."""
+    known = Distributions(POLICY)
+    known.grow(np.full(streams, len(kind.levels) < 10))  # noqa: PLR2004 - classes are few
+    every = replace(POLICY, warn_psi=1e-9)
+    rows, state, found = np.arange(streams), {}, []
+    for hour in range(WEEK_HOURS + 1 + CHANCE_HOURS):
+        seen = hour_of(points_of(rng, kind, kind.law(rng, streams, hour, state)), kind.levels, hour)
+        if hour <= WEEK_HOURS:
+            known.observe(seen)
+            continue
+        cells = Cells()
+        cells.add(seen.window, np.zeros(len(seen.window), np.int64), seen.bins, seen.points)
+        cells.settle()
+        counts = category_counts(cells, known.table, rows)
+        found.append(judge(known.table, rows, counts, HOUR, every).log10_chance)
+    chance = np.concatenate(found)
+    return {f"1e{level}": float((chance <= level).mean()) for level in (-2, -3, -4)}
 
 
 def delay(kind: Kind, change: Change, streams: int, rng: Rng) -> dict[str, Any]:
@@ -172,6 +196,7 @@ def measured(weeks: int, streams: int, seed: int) -> Iterator[tuple[str, Any]]:
         "delays",
         {n: delay(CALM[kind], change, streams, rng) for n, (kind, change) in SHIFTS.items()},
     )
+    yield "chances", {n: chances(kind, 2 * streams, rng) for n, kind in CALM.items()}
     yield "errors_of_devices", {n: error_delay(rise, rng) for n, rise in RISES.items()}
     yield "errors_calm", {n: errors_calm(drawn, streams, weeks, rng) for n, drawn in ERRORS.items()}
     yield "calm", {n: false_alarms(kind, weeks, streams, rng) for n, kind in CALM.items()}
