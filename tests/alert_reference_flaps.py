@@ -56,7 +56,8 @@ def _of_life(
         place = _place_of(told, now[min(len(now), max(1, 4 - len(recent))) - 1]) + 1
         since = {"device": facts[0]["device"], "since": span.begin_ms}
         told.insert(place, {"kind": "flapping", "time": span.begin_ms} | since)
-        is_cut = died_ms is not None and died_ms <= span.end_ms
+        # Where the clock of a silent partition stands before the end, it still flaps when it dies.
+        is_cut = died_ms is not None and min(died_ms, clock_ms + 1) <= span.end_ms
         end_ms = died_ms if is_cut and died_ms is not None else span.end_ms
         if not is_cut and end_ms > clock_ms:
             end_ms = clock_ms + 1
