@@ -10,11 +10,12 @@ import pytest
 from schemas.control import parse_control
 from tests.distribution_logs import START_MS, Subject, frame, in_order, row
 from tests.drift_windows import round_of
+from udfs.drift.budget import USUAL
 from udfs.drift.findings import Rule, State
 from udfs.drift.prediction_member import PredictionMember, bad_points
 from udfs.drift.stream_detectors import StreamDetectors
-from udfs.drift.stream_findings import StreamName, findings_of
-from udfs.drift.stream_member import DEVICE_POLICY
+from udfs.drift.stream_findings import StreamName, accepted_findings, findings_of
+from udfs.drift.stream_member import device_policy
 
 SEED = 20_261_123
 STORED = Path(__file__).parents[1] / "fixtures" / "state" / "predictions_v1.bin"
@@ -23,6 +24,7 @@ WINDOW_MS = 300_000
 ERRORS = Subject("device", "d1", "is_error")
 CONFIDENCE = Subject("device", "d2", "prediction_confidence_ratio")
 OF_MODEL = Subject("model_version", "v1", "error_rate")
+NAMES = [StreamName("acme", "device", "d1", "temp")]
 SUBJECTS = (ERRORS, CONFIDENCE, OF_MODEL)
 
 
@@ -141,19 +143,38 @@ def test_what_is_accepted_ends_and_is_learned_anew():
     assert member.accept([event], START_MS + 432 * WINDOW_MS) == []
 
 
-# windows  0 .. 1,099 as usual | 50 of them missing, stuck, or x1000 | as usual
-@pytest.mark.parametrize("fault", ["missing_rate", "stuck", "unit_change"])
-def test_the_end_of_an_incident_of_rates_and_rules_names_the_incident(fault):
-    rng, detectors = np.random.default_rng(SEED), StreamDetectors(DEVICE_POLICY)
+# windows  0 .. 1,099 as usual | 80 of them missing, stuck, or x1000 | as usual
+def told_of(fault: str, count: int) -> tuple[StreamDetectors, list]:
+    """Run one stream through a fault; return the detectors, and the findings of that name."""
+    rng, detectors = np.random.default_rng(SEED), StreamDetectors(device_policy(USUAL))
     detectors.grow(1)
-    names, found = [StreamName("acme", "device", "d1", "temp")], []
-    for at in range(1_600):
+    found = []
+    for at in range(count):
         value, is_odd = 20 + rng.normal(), 1_100 <= at < 1_180
         missing = 5 * (is_odd and fault == "missing_rate")
         value = 20.0 if is_odd and fault == "stuck" else value
         value = value * 1000 if is_odd and fault == "unit_change" else value
         seen = round_of([value], at, count=np.array([5]), missing_count=np.array([missing]))
-        found += list(findings_of(detectors.observe(seen), names, detectors.window_ms))
-    mine = [f for f in found if f.detector == fault]
+        found += list(findings_of(detectors.observe(seen), NAMES, detectors.window_ms))
+    return detectors, [f for f in found if f.detector == fault]
+
+
+FAULTS = pytest.mark.parametrize("fault", ["missing_rate", "stuck", "unit_change"])
+
+
+@FAULTS
+def test_the_end_of_an_incident_of_rates_and_rules_names_the_incident(fault):
+    mine = told_of(fault, 1_600)[1]
     assert [f.state for f in mine] == [State.FIRING, State.RESOLVED]
     assert len({f.incident_id for f in mine}) == 1
+
+
+@FAULTS
+def test_what_is_accepted_ends_incidents_of_rates_and_rules_too(fault):
+    detectors, (fired,) = told_of(fault, 1_170)
+    ended = accepted_findings(np.array([0]), NAMES, detectors, START_MS)
+    (mine,) = [f for f in ended if f.detector == fault]
+    assert (mine.state, mine.reason) == (State.RESOLVED, "accepted_new_normal")
+    assert mine.incident_id == fired.incident_id
+    detectors.forget(np.array([0]))
+    assert accepted_findings(np.array([0]), NAMES, detectors, START_MS) == []

@@ -120,7 +120,7 @@ class ShareStreams:
         name = StreamName(*self.book.known.select(NAMES).row(row))
         detector = DETECTORS[PredictionKind(str(kind_of(name.metric)))]
         since_ms = int(self.table["first_seen_ms"][row])
-        ended = accepted_finding(name, detector, since_ms, clock_ms, int(self.window_ms[row]))
+        ended = accepted_finding(detector, since_ms, name, clock_ms, int(self.window_ms[row]))
         return replace(ended, rule=Rule.DRIFT)
 
     def to_frames(self, name: str) -> dict[str, pl.DataFrame]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from udfs.drift.alarms import Alarms
 from udfs.drift.findings import DriftFinding, Rule, Severity, State
+from udfs.drift.profiles import HAS_NEW_UNIT, IS_STUCK
+from udfs.drift.rates import RATES
 from udfs.drift.shift_alarms import RANKS, SHIFT
 from udfs.drift.shift_findings import ShiftPicture
 from udfs.drift.shift_table import NEVER_MS
@@ -154,25 +156,38 @@ def accepted_findings(
         detectors: of them, before they forget.
         clock_ms: when it is accepted.
     """
-    table = detectors.shifts.table
-    is_open = table["opened_rank"][rows] > 0
+    shifts = detectors.shifts.table
     found = []
-    for row in rows[is_open].tolist():
-        alarm = {
-            "detector": SHIFT,
-            "severity": str(RANKS[table["opened_rank"][row]]),
-            "first_seen_ms": int(table["opened_ms"][row]),
-            "detected_at_ms": clock_ms,
-            "log10_e": 0.0,
-            "direction": "",
-        }
-        ended = _ended(alarm, names[row], int(detectors.window_ms[row]))
-        found.append(replace(ended, reason="accepted_new_normal"))
+    for row in rows.tolist():
+        of_row = names[row], clock_ms, int(detectors.window_ms[row])
+        if shifts["opened_rank"][row] > 0:
+            severity = Severity(str(RANKS[shifts["opened_rank"][row]]))
+            ended = accepted_finding(SHIFT, int(shifts["opened_ms"][row]), *of_row)
+            finding_id = _id(ended.incident_id, ended.state.value, severity.value, str(clock_ms))
+            found.append(replace(ended, severity=severity, notify=severity.does_page,
+                                 finding_id=finding_id))  # fmt: skip
+        found += [
+            accepted_finding(detector, since_ms, *of_row)
+            for detector, since_ms in _open_rules(detectors, row)
+        ]
     return found
 
 
+def _open_rules(detectors: StreamDetectors, row: int) -> Iterator[tuple[str, int]]:
+    """Yield the rates and rules that hold against a stream, and since when."""
+    rates, quality = detectors.rates[row], detectors.quality[row]
+    shares = {f"{name}_rate": rates[name] for name in RATES} | {"saturation": quality["edge"]}
+    for detector, share in shares.items():
+        if share["calm_count"] > 0:
+            yield detector, int(share["first_seen_ms"])
+    if quality["flags"] & IS_STUCK:
+        yield "stuck", int(quality["run_start_ms"])
+    if quality["flags"] & HAS_NEW_UNIT:
+        yield "unit_change", int(quality["candidate_start_ms"])
+
+
 def accepted_finding(
-    name: StreamName, detector: str, since_ms: int, clock_ms: int, window_ms: int
+    detector: str, since_ms: int, name: StreamName, clock_ms: int, window_ms: int
 ) -> DriftFinding:
     """Return the end of one incident whose present is accepted as normal."""
     alarm = {"detector": detector, "severity": Severity.INFO.value, "first_seen_ms": since_ms}
