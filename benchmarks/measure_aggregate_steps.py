@@ -94,9 +94,10 @@ class Steps:
         """Time the parts of the sums of all shards together."""
         with self._timed("of these: unpack"):
             parts = [s for s in judged if s.kind is SectionKind.BATCHES]
-            batches, points = joined_blocks([marked_block(s.shard, s.payload) for s in parts])
+            blocks = [marked_block(s.shard, s.payload) for s in parts]
+            batches, points, metrics = joined_blocks(blocks)
         with self._timed("of these: cells"):
-            cells = point_cells(batches, points, POLICY.ahead_max_ms)
+            cells = point_cells(batches, points, metrics, POLICY.ahead_max_ms)
         with self._timed("of these: windows and histograms"):
             deltas = window_deltas(batches, cells, POLICY)
         self.window_rows += deltas.height

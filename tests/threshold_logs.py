@@ -13,6 +13,7 @@ import polars as pl
 
 from schemas.control import ThresholdRule
 from tests.alert_logs import TENANT, Event, at, clock_of
+from udfs.metric_codes import with_metric_codes
 from udfs.offline_policy import OfflinePolicy
 from udfs.point_cells import point_cells
 from udfs.threshold_book import RuleChange
@@ -84,7 +85,7 @@ def rows_of(batches: Sequence[Batch]) -> pl.DataFrame:
         orient="row",
     )  # fmt: skip
     policy = WindowPolicy()
-    cells = point_cells(messages, points, policy.ahead_max_ms)
+    cells = point_cells(messages, *with_metric_codes(points), policy.ahead_max_ms)
     deltas = window_deltas(messages, cells, policy)
     tenant = pl.col("tenant_id").str.split("/").list
     numbered = deltas.with_columns(tenant.first(), offset=tenant.last().cast(pl.Int64))

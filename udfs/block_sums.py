@@ -35,6 +35,6 @@ def sum_blocks(blocks: Sequence[MarkedBlock], policy: WindowPolicy) -> BlockSums
         blocks: of any shards, in any order.
         policy: of the windows.
     """
-    batches, points = joined_blocks(blocks)
-    cells = point_cells(batches, points, policy.ahead_max_ms)
+    batches, points, metrics = joined_blocks(blocks)
+    cells = point_cells(batches, points, metrics, policy.ahead_max_ms)
     return BlockSums(window_deltas(batches, cells, policy), point_entries(batches, cells))

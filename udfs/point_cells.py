@@ -18,7 +18,7 @@ class PointCells:
 
     Args:
         row: of its batch.
-        metric: place of its name in `metrics`.
+        metric: number of its name.
         time_ms: of its window, UTC ms: of its device, or of the log where that one is not believed.
         value: 0 where it is not counted, and never -0.
         bin: of its value, see `udfs.histogram`.
@@ -27,7 +27,7 @@ class PointCells:
         is_nan: whether it is new and has no finite value.
         is_out_of_range: whether it is new and its value is beyond the limit.
         is_skewed: whether it is new and its device's clock is wrong.
-        metrics: names.
+        metrics: names by number.
     """
 
     row: NDArray[np.uint32]
@@ -46,12 +46,15 @@ class PointCells:
         return len(self.row)
 
 
-def point_cells(batches: pl.DataFrame, points: pl.DataFrame, ahead_max_ms: int) -> PointCells:
+def point_cells(
+    batches: pl.DataFrame, points: pl.DataFrame, metrics: pl.Series, ahead_max_ms: int
+) -> PointCells:
     """Return what each point adds.
 
     Args:
         batches: one row per message: append_time_ms (UTC ms), is_duplicate.
-        points: row (of its batch), name, value, timestamp (UTC ms), is_copy.
+        points: row (of its batch), metric, value, timestamp (UTC ms), is_copy.
+        metrics: names by number.
         ahead_max_ms: how far a device's clock may be ahead of the log.
     """
     of_batch = batches.select("append_time_ms", "is_duplicate")[points["row"].to_numpy()]
@@ -62,18 +65,17 @@ def point_cells(batches: pl.DataFrame, points: pl.DataFrame, ahead_max_ms: int) 
         is_skewed=is_skewed(ahead_max_ms),
         time_ms=pl.when(is_skewed(ahead_max_ms)).then("append_time_ms").otherwise("timestamp"),
     )  # fmt: skip
-    return _cells({name: flagged[name].to_numpy() for name in flagged.columns}, points["name"])
+    metric = points["metric"].to_numpy().astype(np.int64)
+    return _cells({name: flagged[name].to_numpy() for name in flagged.columns}, metric, metrics)
 
 
-def _cells(found: dict[str, NDArray[Any]], names: pl.Series) -> PointCells:
+def _cells(found: dict[str, NDArray[Any]], metric: Int64s, metrics: pl.Series) -> PointCells:
     given, is_new = found["value"], ~found["is_duplicate"]
     is_nan = ~np.isfinite(given)
     is_out_of_range = np.abs(np.where(is_nan, 0.0, given)) > VALUE_MAX
     is_counted = is_new & ~is_nan & ~is_out_of_range
     # Added zero: of -0 and 0, which one a minimum is depends on their order.
     value = np.where(is_counted, given, 0.0) + 0.0
-    metrics = names.unique().sort()
-    metric = names.cast(pl.Enum(metrics)).to_physical().to_numpy().astype(np.int64)
     return PointCells(
         row=found["row"],
         metric=metric,

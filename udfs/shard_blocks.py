@@ -15,6 +15,7 @@ import polars as pl
 from udfs.dedup import NO_SEQUENCE
 from udfs.duplicates import MarkStep, SeenState, mark_block
 from udfs.frame_bytes import frame_body, join_bodies, pack_frames, read_body, split_bodies
+from udfs.metric_codes import joint_names
 from udfs.point_identity import IDENTITY
 from udfs.shards import boot_hashes, log_hashes, shard_of
 
@@ -30,6 +31,9 @@ TOLD = (
 """What windows and the account need of a batch."""
 
 
+PASSED_ON = ("batches", "points", "metrics")
+
+
 @dataclass(frozen=True)
 class MarkedBlock:
     """A shard's part of a block, judged.
@@ -37,37 +41,54 @@ class MarkedBlock:
     Args:
         shard: its number.
         batches: columns of `TOLD`, and is_duplicate.
-        points: row (index of its batch), name, value, timestamp (UTC ms), is_copy.
+        points: row (index of its batch), metric, value, timestamp (UTC ms), is_copy.
+        metrics: names by number.
     """
 
     shard: int
     batches: pl.DataFrame
     points: pl.DataFrame
+    metrics: pl.Series
 
 
 def shard_parts(
-    batches: pl.DataFrame, points: pl.DataFrame, shard_count: int
+    batches: pl.DataFrame, points: pl.DataFrame, metrics: pl.Series, shard_count: int
 ) -> Iterator[tuple[int, bytes]]:
     """Yield each shard and its part of a block, packed.
 
     Args:
         batches: in log order per partition: row (ascending), device_hash, boot_id, sequence and
             `TOLD`.
-        points: in the order of their batches: row (of its batch), name, value, timestamp, and
+        points: in the order of their batches: row (of its batch), metric, value, timestamp, and
             identity where `udfs.point_identity` has told one.
+        metrics: names by number.
         shard_count: fixed for the life of the state.
     """
     batches = _numbered(batches, shard_count)
-    placed = batches.select(
-        "row", "shard", place=pl.int_range(pl.len(), dtype=pl.UInt32).over("shard")
-    )
-    points = (
-        points.join(placed, on="row", maintain_order="left").drop("row").rename({"place": "row"})
-    )
-    of_shard = points.partition_by("shard", as_dict=True, include_key=False)
-    none = points.drop("shard").clear()
-    for (shard,), part in batches.partition_by("shard", as_dict=True, include_key=False).items():
-        yield int(str(shard)), pack_frames(_frames(part, of_shard.get((shard,), none)))
+    by_shard, ends = _by_shard(batches, points, shard_count)
+    names = metrics.alias("name").to_frame()
+    for (key,), part in batches.partition_by("shard", as_dict=True, include_key=False).items():
+        shard = int(str(key))
+        own = by_shard[ends[shard] : ends[shard + 1]]
+        yield shard, pack_frames({**_frames(part, own), "metrics": names})
+
+
+def _by_shard(
+    batches: pl.DataFrame, points: pl.DataFrame, shard_count: int
+) -> tuple[pl.DataFrame, list[int]]:
+    """Return points by shard, with the place of their batch in it, and where each shard begins."""
+    place = batches.select(pl.int_range(pl.len(), dtype=pl.UInt32).over("shard")).to_series()
+    rows, of_point = (frame["row"].to_numpy().astype(np.int64) for frame in (batches, points))
+    size = int(max(rows.max(initial=-1), of_point.max(initial=-1))) + 1
+    shards = np.full(size, shard_count, np.int16 if shard_count < 2**15 else np.int32)
+    places = np.zeros(size, np.uint32)
+    shards[rows], places[rows] = batches["shard"].to_numpy(), place.to_numpy()
+    shard = shards[of_point]
+    # Those of no batch, of a tick of the clock, come last.
+    order = np.argsort(shard, kind="stable")
+    ends = np.searchsorted(shard[order], np.arange(shard_count + 1))
+    placed = points.with_columns(row=pl.Series(places[of_point]))
+    return placed[order], ends.tolist()
 
 
 def _numbered(batches: pl.DataFrame, shard_count: int) -> pl.DataFrame:
@@ -106,7 +127,7 @@ def mark_part(state: SeenState, payload: bytes) -> tuple[MarkStep, bytes]:
     verdicts = {"marks": frame_body(pl.DataFrame({"is_duplicate": step.is_duplicate}))}
     if len(step.copies) > 0:
         verdicts["copies"] = frame_body(pl.DataFrame({"point": step.copies}))
-    return step, join_bodies({**verdicts, "batches": bodies["batches"], "points": bodies["points"]})
+    return step, join_bodies({**verdicts, **{name: bodies[name] for name in PASSED_ON}})
 
 
 def marked_block(shard: int, payload: bytes) -> MarkedBlock:
@@ -120,11 +141,12 @@ def marked_block(shard: int, payload: bytes) -> MarkedBlock:
         shard,
         frames["batches"].hstack(frames["marks"]),
         points.with_columns(is_copy=pl.Series(is_copy)),
+        frames["metrics"]["name"],
     )
 
 
-def joined_blocks(blocks: Sequence[MarkedBlock]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the batches of many parts, with row and shard, and their points.
+def joined_blocks(blocks: Sequence[MarkedBlock]) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    """Return the batches of many parts, with row and shard, their points, and names of metrics.
 
     A part may come twice, from one block or from several: rows are counted anew.
     """
@@ -132,8 +154,11 @@ def joined_blocks(blocks: Sequence[MarkedBlock]) -> tuple[pl.DataFrame, pl.DataF
     firsts = np.cumsum([0, *heights[:-1]]).tolist()
     batches = pl.concat(block.batches for block in blocks)
     shards = np.repeat(np.array([block.shard for block in blocks], np.int32), heights)
+    metrics, numbers = joint_names([block.metrics for block in blocks])
     points = pl.concat(
-        block.points.with_columns(pl.col("row") + pl.lit(first, pl.UInt32))
-        for block, first in zip(blocks, firsts, strict=True)
+        block.points.with_columns(
+            pl.col("row") + pl.lit(first, pl.UInt32), metric=number[block.points["metric"]]
+        )
+        for block, first, number in zip(blocks, firsts, numbers, strict=True)
     )
-    return batches.with_columns(shard=pl.Series(shards)).with_row_index("row"), points
+    return batches.with_columns(shard=pl.Series(shards)).with_row_index("row"), points, metrics

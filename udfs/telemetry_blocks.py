@@ -16,6 +16,7 @@ from udfs.accounts import read_counts
 from udfs.frame_bytes import pack_frames
 from udfs.header_columns import HEADERS_TYPE, header_structs
 from udfs.known_logs import log_codes, log_names
+from udfs.metric_codes import with_metric_codes
 from udfs.offline_policy import OfflinePolicy
 from udfs.partition_clocks import partition_stretches, record_clocks
 from udfs.point_identity import with_identity
@@ -71,10 +72,10 @@ def batch_sections(raw: RawBlock, decoded: DecodedBlock, shard_count: int) -> li
     batches = batches.with_columns(device_hash=pl.Series(hashes, dtype=pl.UInt64))
     ticks = decoded.messages.filter(pl.col("tenant_id") == CLOCK_TENANT_ID)["row"]
     points = decoded.items.filter(~pl.col("row").is_in(ticks.implode()))
-    points = with_identity(points, batches).drop("tags")
+    points, metrics = with_metric_codes(with_identity(points, batches).drop("tags"))
     return [
         Section(SectionKind.BATCHES, shard, part)
-        for shard, part in shard_parts(batches, points, shard_count)
+        for shard, part in shard_parts(batches, points, metrics, shard_count)
     ]
 
 
