@@ -1,4 +1,4 @@
-"""Brings batches into their tables: ledger begun -> insert -> ledger done, as often as it takes.
+"""Brings batches into their tables: begun -> insert -> letters -> done, as often as it takes.
 
 A batch that was cut stays as it is until it has landed: its range is in the ledger, and its insert
 may be under way. `land` may fail at any step because ClickHouse is away; called again with the same
@@ -111,13 +111,16 @@ class BatchLanding:
         for batch in batches:
             if not batch.is_settled:
                 self._settle(batch)
-        plain = [batch.entry for batch in batches if batch.refused is None]
+        plain = [batch for batch in batches if batch.refused is None]
+        # Last of all: what the ledger calls done sends none again, and an insert that ends the
+        # process, at each start anew, has sent none yet.
+        for batch in plain:
+            self._send_letters(batch)
         if plain:
-            self._parts.ledger.write(plain, is_done=True)
+            self._parts.ledger.write([batch.entry for batch in plain], is_done=True)
 
     def _settle(self, batch: CutBatch) -> None:
         if batch.refused is None:
-            self._send_letters(batch)
             try:
                 self._insert(batch)
             except RowsRefused as error:
@@ -164,6 +167,7 @@ class BatchLanding:
                 self._refuse(topic, share.messages[0], error, refused)
                 current.entry = replace(current.entry, row_count=0)
             current.is_settled = True
+        self._send_letters(current)
         self._parts.ledger.write([current.entry], is_done=True)
         refused.shares.pop()
         refused.current = None
@@ -171,7 +175,7 @@ class BatchLanding:
     def _own_batch(self, topic: str, share: Share) -> CutBatch:
         rows = self._topics.decode(topic, share.messages)
         entry = share.entry(topic, self._topics.take_number(topic), rows.table.num_rows)
-        return CutBatch(entry, rows, are_letters_sent=True)
+        return CutBatch(entry, rows)
 
     def _require_nothing_landed(self, batch: CutBatch, error: RowsRefused) -> None:
         """Stop when a refused batch is in a table in part: cut anew, that part would land twice.

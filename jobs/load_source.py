@@ -12,10 +12,10 @@ from itertools import groupby
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from jobs.arrived_messages import messages_of
+from jobs.arrived_messages import PARTITION_END, Wanted, all_wanted, judge, messages_of
 from schemas.errors import SettingsError, Unavailable
 from sinks.load_ledger import LedgerEntry
-from sinks.messages import Message
+from sinks.messages import Arrived, Message
 
 REQUEST_TIMEOUT_S = 15.0
 READ_AGAIN_TIMEOUT_S = 60.0
@@ -24,21 +24,6 @@ QUEUED_MAX_KBYTES = 64 * 1024
 
 Positions = dict[str, dict[int, int]]
 """Topic -> partition -> next offset."""
-
-# The client library's public names of its own error codes begin with an underscore.
-PARTITION_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - a public error code
-NOT_AUTHENTICATED = KafkaError._AUTHENTICATION  # noqa: SLF001 - a public error code
-HARMLESS = frozenset(
-    {
-        KafkaError._TRANSPORT,  # noqa: SLF001 - a public error code
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - a public error code
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - a public error code
-        KafkaError._RESOLVE,  # noqa: SLF001 - a public error code
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-    }
-)
-"""The client reconnects by itself."""
 
 
 class LoadSource:
@@ -172,13 +157,25 @@ class LoadSource:
         ]
 
     def poll(self, max_messages: int, timeout_s: float) -> dict[str, list[Message]]:
-        """Return new messages by topic, each partition's in offset order; may be empty.
+        """Return new messages by topic; may be empty. Raises as `arrivals`."""
+        found = self.arrivals(max_messages, timeout_s)
+        return {topic: arrived.messages for topic, arrived in found.items()}
+
+    def arrivals(
+        self, max_messages: int, timeout_s: float, wanted: Wanted = all_wanted
+    ) -> dict[str, Arrived]:
+        """Return what is new by topic; may be empty.
+
+        Args:
+            max_messages: at most so many are read.
+            timeout_s: how long to wait for them.
+            wanted: says which are worth a look.
 
         Raises:
             SettingsError: the broker refuses to let us read.
             Unavailable: it cannot be read for another reason.
         """
-        return self._collect(self._consumer.consume(max_messages, timeout_s))
+        return self._collect(self._consumer.consume(max_messages, timeout_s), wanted)
 
     def read_again(self, entry: LedgerEntry) -> list[Message]:
         """Return exactly the messages of a batch that was begun earlier.
@@ -240,9 +237,9 @@ class LoadSource:
         if offsets:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
-    def _collect(self, arrived: Sequence[KafkaMessage]) -> dict[str, list[Message]]:
+    def _collect(self, arrived: Sequence[KafkaMessage], wanted: Wanted) -> dict[str, Arrived]:
         """Sort what arrived by topic; the messages of a partition come in runs."""
-        found: dict[str, list[Message]] = defaultdict(list)
+        found: dict[str, Arrived] = defaultdict(Arrived)
         errors = list(map(KafkaMessage.error, arrived))
         kinds = zip(
             map(KafkaMessage.topic, arrived),
@@ -256,10 +253,11 @@ class LoadSource:
             if is_message:
                 assert topic is not None
                 assert partition is not None
-                messages = messages_of(arrived[start:stop], partition)
-                found[topic] += messages
+                run = arrived[start:stop]
+                messages, read = messages_of(run, partition, topic, wanted)
+                found[topic].add(messages, read, partition, len(run))
                 self._ended[topic].discard(partition)
-                self._next_offsets[topic][partition] = messages[-1].offset + 1
+                self._next_offsets[topic][partition] = read.stop
             else:
                 self._note_ends(arrived[start:stop])
             start = stop
@@ -272,7 +270,7 @@ class LoadSource:
             partition, offset = event.partition(), event.offset()
             assert error is not None
             if error.code() != PARTITION_END:
-                self._judge(error)
+                judge(error, self._address)
                 continue
             assert topic is not None
             assert partition is not None
@@ -280,18 +278,6 @@ class LoadSource:
             self._ended[topic].add(partition)
             # The end of a partition may lie behind transaction markers, which are no messages.
             self._next_offsets[topic][partition] = offset
-
-    def _judge(self, error: KafkaError) -> None:
-        if error.code() in HARMLESS:
-            return
-        if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, NOT_AUTHENTICATED}:
-            raise SettingsError(
-                "kafka.bootstrap_servers",
-                value=self._address,
-                allowed="a broker that lets us read the topics",
-                cure=f"grant READ and DESCRIBE ({error.str()})",
-            )
-        raise Unavailable(f"Kafka at {self._address}: {error.str()}")
 
 
 def _text(error: KafkaException) -> str:

@@ -13,10 +13,12 @@ import polars as pl
 import structlog
 
 from jobs.account_metrics import MISSING_SQL, count_entries, show_missing
+from jobs.arrived_messages import POLL_MIN_MESSAGES, poll_count
 from jobs.batch_landing import BatchLanding, CutBatch, LoadedTopics
 from jobs.loader_parts import LoaderParts
 from jobs.loader_topics import LoadedTopic
 from schemas.errors import Unavailable
+from schemas.heartbeats import Heartbeats
 from schemas.metrics import (
     LOADER_BATCHES,
     LOADER_LAG,
@@ -38,11 +40,6 @@ from sinks.retry import CircuitOpen
 from sinks.row_batch import PendingBatch
 from sinks.table_rows import Rows, rows_of
 
-POLL_MIN_MESSAGES, POLL_MAX_MESSAGES = 50, 400
-"""A message has up to 1 MiB and 5,000 rows: one poll is what a batch may exceed its limits by."""
-POLL_AIM_BYTES = 512 * 1024
-"""Of small messages so many are polled at once: a poll costs as much as reading 20 of them."""
-
 log = structlog.get_logger()
 
 
@@ -61,6 +58,7 @@ class Loader:
         self._next_numbers: dict[str, int] = {}
         self._cut: list[CutBatch] = []
         self._poll_count = POLL_MIN_MESSAGES
+        self._heartbeats = Heartbeats()
         self._landing = BatchLanding(
             parts,
             LoadedTopics(self._spec, self._take_number, self._read_again, self._decode),
@@ -141,10 +139,10 @@ class Loader:
             Unavailable: another part than ClickHouse was away for too long.
         """
         source = self._parts.source
-        arrived = source.poll(self._poll_count, poll_timeout_s)
-        self._poll_count = poll_count(arrived)
-        for topic, messages in arrived.items():
-            self._pending[topic].add(messages, now_ms)
+        found = source.arrivals(self._poll_count, poll_timeout_s, self._wanted)
+        self._poll_count = poll_count(found)
+        for topic, arrived in found.items():
+            self._pending[topic].add(arrived, now_ms)
             if self._pending[topic].has_block:
                 self._decode_pending(topic)
         due = [
@@ -233,8 +231,16 @@ class Loader:
         return self._parts.retry(lambda: self._decode_now(topic, messages))
 
     def _decode_now(self, topic: str, messages: Sequence[Message]) -> Rows:
-        loaded = self._topics[topic]
-        return rows_of(loaded.kind, messages, self._parts.schema_of_id, loaded.tenant_id)
+        loaded, schema_of_id = self._topics[topic], self._parts.schema_of_id
+        rows = rows_of(loaded.kind, messages, schema_of_id, loaded.tenant_id)
+        if loaded.kind is Topic.TELEMETRY:
+            self._heartbeats.learn((message.value for message in messages), schema_of_id)
+        return rows
+
+    def _wanted(self, topic: str, values: Sequence[bytes | None]) -> Sequence[int] | None:
+        """Say which messages can become rows; heartbeats are no more than offsets to us."""
+        is_telemetry = self._topics[topic].kind is Topic.TELEMETRY
+        return self._heartbeats.wanted(values) if is_telemetry else None
 
     def _decode_pending(self, topic: str) -> bool:
         """Decode what was read of a topic, and return whether that could be done.
@@ -286,10 +292,3 @@ class Loader:
         if self._topics[topic].kind is Topic.ACCOUNTS:
             for rows in batch.landed:
                 count_entries(self._parts.metrics, pl.DataFrame(rows.table))
-
-
-def poll_count(arrived: Mapping[str, Sequence[Message]]) -> int:
-    """Return how many messages to poll for after these."""
-    sizes = [message.size_bytes for messages in arrived.values() for message in messages]
-    aim = POLL_AIM_BYTES * len(sizes) // max(1, sum(sizes))
-    return min(max(aim, POLL_MIN_MESSAGES), POLL_MAX_MESSAGES)

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import signal
 import sys
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from jobs.bounded_stop import StopOverdue, bounded_stop
 from jobs.clickhouse_settings import clickhouse_address, kept_days, query_socket
 from jobs.directory_lock import directory_lock
 from jobs.load_source import LoadSource
@@ -50,16 +50,15 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings) -> None:
-    """Load until SIGTERM or SIGINT; what was read by then is still inserted.
+    """Load until SIGTERM or SIGINT; what was read by then is still inserted if it can be.
 
     Raises:
+        StopOverdue: it was told to stop, and something did not answer in time.
         SettingsError: it cannot work like this; nothing was changed that is not whole.
         RejectLimitExceeded: a table refuses too many messages.
         Unavailable: a part was away for too long.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = bounded_stop()
     with contextlib.ExitStack() as exits:
         loader = exits.enter_context(open_loader(settings, stop))
         run_dir = settings.stack.data_dir / "run"
@@ -206,6 +205,8 @@ def main() -> int:
     except Unavailable as error:
         print(f"loader: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
+    except StopOverdue:
+        log.warning("stopped without an answer: the next start goes on where the ledger ends")
     return 0
 
 

@@ -9,7 +9,7 @@ whether it can be decoded or not; a heartbeat whose last field is null ends like
 decoded like one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schemas.avro_shapes import plain_schema
@@ -19,6 +19,35 @@ from schemas.records import WIRE_HEADER_BYTES, WIRE_MAGIC, Schema
 
 POINT_ENDS = frozenset({b"\x00\x00", b"\x80\x00"})
 """The last two bytes of every message whose last point ends with an array or a map."""
+
+
+HEADS_MAX_COUNT = 1_000
+
+
+class Heartbeats:
+    """The starts of messages whose ends tell whether they have points, as far as they are known."""
+
+    def __init__(self) -> None:
+        self._telling: set[bytes] = set()
+
+    def learn(self, values: Iterable[bytes | None], schema_of_id: SchemaOfId) -> None:
+        """Remember the starts of messages that were decoded.
+
+        Raises:
+            Unavailable: as `schema_of_id` does.
+        """
+        heads = {value[:WIRE_HEADER_BYTES] for value in values if value} - self._telling
+        if len(self._telling) + len(heads) <= HEADS_MAX_COUNT:
+            self._telling |= {head for head in heads if _is_telling(head, schema_of_id)}
+
+    def wanted(self, values: Sequence[bytes | None]) -> list[int] | None:
+        """Return the indices of the messages that may have points; None: any of them may.
+
+        Nobody is asked for a schema.
+        """
+        if not {value[:WIRE_HEADER_BYTES] for value in values if value} <= self._telling:
+            return None
+        return [index for index, value in enumerate(values) if value and value[-2:] in POINT_ENDS]
 
 
 def may_have_points(values: Sequence[bytes | None], schema_of_id: SchemaOfId) -> list[int]:

@@ -1,11 +1,10 @@
 """A batch of rows of one topic: it grows message by message and knows when it is due."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from schemas.tables import TABLE_OF_TOPIC
 from schemas.topics import Topic
-from sinks.messages import Message
+from sinks.messages import Arrived, Message
 from sinks.table_rows import Rows, concat_rows
 
 BLOCK_MAX_BYTES = 4 * 1024 * 1024
@@ -65,16 +64,16 @@ class PendingBatch:
         is_telemetry = self.topic is Topic.TELEMETRY
         return self.raw_bytes >= (TELEMETRY_BLOCK_MAX_BYTES if is_telemetry else BLOCK_MAX_BYTES)
 
-    def add(self, messages: Sequence[Message], now_ms: int) -> None:
+    def add(self, arrived: Arrived, now_ms: int) -> None:
         """Append messages, which continue each partition in offset order."""
         if self.is_empty:
             self.since_ms = now_ms
-        for message in messages:
-            known = self.next_offsets.get(message.partition, self.positions[message.partition])
-            assert message.offset >= known, "a partition was read backwards"
-            self.next_offsets[message.partition] = message.offset + 1
-        size_bytes = sum(message.size_bytes for message in messages)
-        self.raw += messages
+        for partition, offset in arrived.first_offsets.items():
+            known = self.next_offsets.get(partition, self.positions[partition])
+            assert offset >= known, "a partition was read backwards"
+        self.next_offsets |= arrived.next_offsets
+        size_bytes = sum(message.size_bytes for message in arrived.messages)
+        self.raw += arrived.messages
         self.raw_bytes += size_bytes
         self.size_bytes += size_bytes
 

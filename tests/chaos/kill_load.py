@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import NewPartitions, NewTopic
 
 from jobs.topic_admin import admin_client
 from schemas.dead_letter import Origin, Original, Refusal, dead_letter
@@ -18,10 +18,13 @@ from schemas.records import encode_record
 from schemas.telemetry import AHEAD_MAX_MS, EARLIEST_MS, VALUE_MAX
 from schemas.topics import CLOCK_TENANT_ID, Topic, topic_name
 from sinks.dead_letter_writer import DeadLetterWriter
+from tests.chaos.victims import wait_for
 from tests.integration.rollup_reading import SpreadInput
 from tests.loader_input import START_MS, alert, device_status
 
 PARTITIONS = 2
+GROWING = (Topic.TELEMETRY, Topic.WINDOWS, Topic.ALERTS, Topic.ACCOUNTS)
+"""Not the states: what follows what is told by the offset, so a device stays on its partition."""
 ODD = "odd"
 """A severity that the table refuses in these runs."""
 ODD_BATCH_COUNT = 14
@@ -66,6 +69,7 @@ class KillLoad:
         self._transactions.init_transactions()
         self._letters = DeadLetterWriter(servers, self._name(Topic.DEAD_LETTERS))
         self.tenants = []
+        self._partition_count = PARTITIONS
 
     def produce(self, *, odd=False):
         """Send a little of everything; with `odd`, alerts that the table refuses among them."""
@@ -91,6 +95,25 @@ class KillLoad:
         self._send_points(tenant)
         assert self._producer.flush(30) == 0
 
+    def add_partitions(self):
+        """Give some topics one partition more and send to all of them."""
+        self._partition_count += 1
+        names = [self._name(topic) for topic in GROWING]
+        wanted = [NewPartitions(name, self._partition_count) for name in names]
+        for answer in admin_client(self._settings.kafka).create_partitions(wanted).values():
+            answer.result(30)
+        for producer in (self._producer, self._transactions):
+            for name in names:
+                wait_for(lambda p=producer, n=name: self._knows_all(p, n), f"partitions of {name}")
+        self._send_windows()
+        for partition in range(self._partition_count):
+            self._send_points(None, partition)
+        assert self._producer.flush(30) == 0
+
+    def _knows_all(self, producer, name):
+        found = producer.list_topics(name, timeout=10).topics[name]
+        return len(found.partitions) == self._partition_count
+
     def _name(self, topic):
         return topic_name(topic, self._settings.kafka.topic_prefix)
 
@@ -108,18 +131,19 @@ class KillLoad:
             ends[place[0]] = max(ends.get(place[0], 0), place[1] + 1)
             on_place(*place, message.timestamp()[1])
 
-        chosen = int(self._draw.integers(PARTITIONS)) if partition is None else partition
+        drawn = int(self._draw.integers(self._partition_count))
+        chosen = drawn if partition is None else partition
         self._open_deliveries += 1
         self._producer.produce(
             topic_full, key=key, value=value, partition=chosen, on_delivery=on_delivery
         )
 
     def _send_windows(self):
-        """Send a transaction over both partitions; now and then one before it that is aborted."""
+        """Send a transaction over all partitions; now and then one before it that is aborted."""
         name = self._name(Topic.WINDOWS)
         if self._draw.random() < 0.2:
             self._transaction(name, [{"rows": self._aborted.deltas(3)}] * PARTITIONS, commit=False)
-        records = [{"rows": self.windows.deltas(8)} for _ in range(PARTITIONS)]
+        records = [{"rows": self.windows.deltas(8)} for _ in range(self._partition_count)]
         ends = self._transaction(name, records, commit=True)
         self.ends[name] |= ends
 
@@ -140,7 +164,8 @@ class KillLoad:
         return ends
 
     def _send_alerts(self, *, odd):
-        name, partition = self._name(Topic.ALERTS), int(self._draw.integers(PARTITIONS))
+        name = self._name(Topic.ALERTS)
+        partition = int(self._draw.integers(self._partition_count))
         count = ODD_BATCH_COUNT if odd else 3
         odd_ones = set(self._draw.choice(count, 2, replace=False).tolist()) if odd else set()
         for seq in range(count):
@@ -204,11 +229,11 @@ class KillLoad:
 
     # --- points -----------------------------------------------------------------------------------
 
-    def _send_points(self, tenant):
+    def _send_points(self, tenant, partition=None):
         """Send a batch of today's firmware, a tick, one of old firmware and what is no message."""
         shared = self._name(Topic.TELEMETRY)
         name = shared if tenant is None else f"{shared}.{tenant}"
-        partition = None if tenant is None else 0
+        partition = partition if tenant is None else 0
         owner = tenant or f"t{self._draw.integers(2)}"
         points = [self._point() for _ in range(6)]
         batch = {"tenant_id": owner, "device_id": "d1", "sent_at": START_MS, "points": points}

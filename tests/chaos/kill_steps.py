@@ -26,6 +26,7 @@ class Group:
         max_nth: the step is passed so often at most before it kills.
         odd: whether alerts come that the table refuses.
         new_topic: whether a tenant's topic comes once the loader is ready.
+        new_partitions: whether topics get a partition more then.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Group:
     max_nth: int = 1
     odd: bool = False
     new_topic: bool = False
+    new_partitions: bool = False
 
 
 GROUPS = (
@@ -67,6 +69,15 @@ GROUPS = (
     Group("new topic: before what was read is flushed", ("follow:flush",), 3, new_topic=True),
     Group("new topic: ledger read", ("follow:ledger-read",), 3, new_topic=True),
     Group("new topic: reading it", ("follow:recovered",), 4, new_topic=True),
+    Group("new partitions: before the flush", ("follow:flush",), 4, new_partitions=True),
+    Group("new partitions: ledger read", ("follow:ledger-read",), 4, new_partitions=True),
+    Group("new partitions: reading them", ("follow:recovered",), 4, new_partitions=True),
+    Group(
+        "new partitions: begun, and its recovery",
+        ("follow:begun", "recover:read-again"),
+        3,
+        new_partitions=True,
+    ),
     Group("stop: before the last flush", ("stop:flush",), 3),
     Group("stop: begun", ("stop:begun",), 3),
     Group("stop: within an insert", ("stop:inserting*",), 4, max_nth=2),

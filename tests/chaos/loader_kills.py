@@ -115,9 +115,9 @@ class KillRun:
         if not step.startswith("recover:"):
             self._load.produce(odd=group.odd)
         loader = self._forks.start(self._file, self._log, asdict(death))
-        if group.new_topic:
+        if (group.new_topic or group.new_partitions) and not step.startswith("recover:"):
             wait_for(lambda: self._has_passed("recover:recovered"), "a loader that reads")
-            self._load.add_tenant_topic()
+            self._load.add_tenant_topic() if group.new_topic else self._load.add_partitions()
         is_late = False
         try:
             loader.communicate(timeout=STEP_DEADLINE_S)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.topics import Topic
-from sinks.messages import Message
+from sinks.messages import Arrived, Message
 from sinks.row_batch import BLOCK_MAX_BYTES, BatchPolicy, PendingBatch
 from sinks.table_rows import Rows
 
@@ -15,9 +15,14 @@ def rows(count):
     return Rows(pa.table({"x": pa.array([0] * count, pa.int64())}))
 
 
+def arrived(message):
+    found = Arrived()
+    found.add([message], range(message.offset, message.offset + 1), message.partition, 1)
+    return found
+
+
 def read(batch, partition, offset, *, row_count=1, size_bytes=1, now_ms=0):
-    message = Message(partition, offset, 0, b"", b"x" * size_bytes)
-    batch.add([message], now_ms)
+    batch.add(arrived(Message(partition, offset, 0, b"", b"x" * size_bytes)), now_ms)
     batch.add_decoded(rows(row_count))
 
 
@@ -79,12 +84,22 @@ def test_what_is_read_to_its_end_waits_only_for_the_insert_before_it():
 
 def test_messages_are_decoded_together_until_they_are_a_block(batch):
     half = Message(0, 5, 0, b"", bytes(BLOCK_MAX_BYTES // 2))
-    batch.add([half], now_ms=0)
+    batch.add(arrived(half), now_ms=0)
     assert not batch.has_block
-    batch.add([Message(0, 6, 0, b"", half.value)], now_ms=0)
+    batch.add(arrived(Message(0, 6, 0, b"", half.value)), now_ms=0)
     assert batch.has_block
     with pytest.raises(AssertionError, match="decode"):
         batch.rows()
     batch.add_decoded(rows(7))
     assert (batch.raw, batch.has_block, batch.row_count) == ([], False, 7)
     assert batch.size_bytes == BLOCK_MAX_BYTES
+
+
+def test_messages_of_which_nothing_is_wanted_are_offsets_that_were_read(batch):
+    heartbeats = Arrived()
+    heartbeats.add([], range(5, 9), partition=0, count=4)
+    batch.add(heartbeats, now_ms=100)
+    assert (batch.next_offsets, batch.raw, batch.size_bytes) == ({0: 9}, [], 0)
+    assert batch.is_due(POLICY, now_ms=600, is_all_read=False)
+    with pytest.raises(AssertionError, match="backwards"):
+        batch.add(heartbeats, now_ms=600)

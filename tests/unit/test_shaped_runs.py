@@ -7,7 +7,7 @@ import pytest
 
 from schemas import point_shapes
 from schemas.avro_shapes import plain_schema
-from schemas.heartbeats import may_have_points
+from schemas.heartbeats import Heartbeats, may_have_points
 from schemas.point_shapes import PointShape, ShapeBook, ShapeReader
 from schemas.records import encode_record, schema_of
 from schemas.shaped_points import has_shapes, reader_of_text, shaped_reader
@@ -196,3 +196,18 @@ def test_the_shapes_that_are_remembered_are_bounded():
             book._remember(shape)
     assert len(book._shapes) <= point_shapes.SIZES_MAX_COUNT
     assert max(map(len, book._shapes.values())) == point_shapes.SHAPES_OF_SIZE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_dropped_on_arrival_has_no_rows(seed):
+    print("seed", seed)
+    draw = random.Random(seed)
+    messages = log_of(draw, 200)
+    heartbeats = Heartbeats()
+    assert heartbeats.wanted([message.value for message in messages]) is None, "nothing is known"
+    heartbeats.learn([message.value for message in messages], schema_of_id)
+    today = [m for m in messages if m.value and m.value[:HEAD_BYTES] == bytes([0, 0, 0, 0, 7])]
+    wanted = heartbeats.wanted([message.value for message in today])
+    dropped = [message for index, message in enumerate(today) if index not in set(wanted)]
+    assert len(dropped) > 10
+    assert decoded_runs(dropped, None, schema_of_id).is_empty()
