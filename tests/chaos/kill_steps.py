@@ -72,12 +72,6 @@ GROUPS = (
     Group("new partitions: before the flush", ("follow:flush",), 4, new_partitions=True),
     Group("new partitions: ledger read", ("follow:ledger-read",), 4, new_partitions=True),
     Group("new partitions: reading them", ("follow:recovered",), 4, new_partitions=True),
-    Group(
-        "new partitions: begun, and its recovery",
-        ("follow:begun", "recover:read-again"),
-        3,
-        new_partitions=True,
-    ),
     Group("stop: before the last flush", ("stop:flush",), 3),
     Group("stop: begun", ("stop:begun",), 3),
     Group("stop: within an insert", ("stop:inserting*",), 4, max_nth=2),

@@ -1,6 +1,7 @@
-"""The loader told to stop by a server that hangs, or started again and again by a supervisor."""
+"""The loader told to stop while a server hangs, restarted by a supervisor, given new partitions."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,8 @@ from schemas.tables import migrations
 from schemas.topics import Topic, topic_name
 from sinks.clickhouse_endpoint import open_client
 from sinks.migration_writer import migrate
+from tests.chaos.kill_steps import GROUPS
+from tests.chaos.loader_kills import run_loader_kills
 from tests.http_front.faults import Deed, Fault
 from tests.http_front.running import running_front
 from tests.integration.loader_bench import PATIENCE_S, stop, wait_for
@@ -97,3 +100,13 @@ def test_a_supervisor_that_restarts_after_exit_code_2_sends_no_letter_again(benc
         )
         stop(loader)
     assert sum(log_ends(letters, bench.settings.kafka).values()) == 6
+
+
+def test_kills_while_topics_get_new_partitions_lose_and_double_nothing(tmp_path):
+    """One kill at each of those steps; `make chaos FAULTS=loader-kills` does them many times."""
+    print("seed", SEED)
+    groups = [replace(group, times=1) for group in GROUPS if group.new_partitions]
+    assert len({step for group in groups for step in group.chain}) == len(groups) >= 3
+    lines = []
+    assert run_loader_kills(tmp_path, SEED, groups, report=lines.append) == []
+    assert f"{len(groups)} kills" in lines[-1]
