@@ -100,7 +100,8 @@ class KillLoad:
         self._partition_count += 1
         names = [self._name(topic) for topic in GROWING]
         wanted = [NewPartitions(name, self._partition_count) for name in names]
-        for answer in admin_client(self._settings.kafka).create_partitions(wanted).values():
+        admin = admin_client(self._settings.kafka)  # it must outlive its answers
+        for answer in admin.create_partitions(wanted).values():
             answer.result(30)
         for producer in (self._producer, self._transactions):
             for name in names:
