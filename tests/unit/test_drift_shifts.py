@@ -1,12 +1,16 @@
 """D1: delays and false alarms on simulated streams, and the life of an alarm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.drift_streams import WINDOW_MS, observations, stream_values
+from udfs.drift.budget import Budget
 from udfs.drift.shift_policy import ShiftPolicy
 from udfs.drift.shift_table import Phase
 from udfs.drift.shifts import ShiftStreams
+from udfs.drift.stream_member import group_policy
 from udfs.drift.value_codes import Y_OF_CODE, codes_of
 
 BASELINE = 1_000
@@ -183,3 +187,25 @@ def test_the_first_window_after_a_baseline_follows_the_last_window_of_the_baseli
     streams = learned(values, 1e4)
     last = (values[:, -1] - streams.table["location"]) / streams.table["scale"]
     assert streams.table["before_y"].tolist() == Y_OF_CODE[codes_of(last)].tolist()
+
+
+def minutes(values, first=0):
+    """The same windows, of one minute each."""
+    seen = observations(values, first)
+    ratio = WINDOW_MS // 60_000
+    return replace(seen, start_ms=seen.start_ms // ratio, window_ms=seen.window_ms // ratio)
+
+
+def test_a_stream_with_a_daily_cycle_learns_it_though_its_first_hours_are_unlike_the_day():
+    random = np.random.default_rng(SEED)
+    days = np.arange(5 * 1_440) / 1_440
+    values = 2 * np.sin(2 * np.pi * days) + random.standard_normal((5, len(days)))
+    streams = ShiftStreams(group_policy(Budget()).shifts)
+    streams.grow(len(values))
+    fired = streams.observe(minutes(values)).fired
+    print(f"seed {SEED}: {fired.severity.tolist()}")
+    assert set(fired.severity.tolist()) == {"watch"}, "the first hours were unlike, and shown"
+    assert (streams.table["phase"] == Phase.FROZEN).all()
+    assert (streams.table["opened_rank"] == 0).all(), "and the watches are over"
+    fired = streams.observe(minutes(values[:, :300] + 3, len(days))).fired
+    assert set(fired.stream[fired.severity != "watch"].tolist()) == set(range(5))

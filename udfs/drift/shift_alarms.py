@@ -24,7 +24,7 @@ SHIFT = "esr"
 STRONG_LOG10_E = 2.0
 """An open alarm is confirmed by it: by chance it comes once in 100 windows."""
 RANKS = np.array(["", *Severity], dtype="U8")
-_WATCH, _MINOR, _MAJOR, _CRITICAL = 2, 3, 4, 5
+WATCH_RANK, _MINOR, _MAJOR, _CRITICAL = 2, 3, 4, 5
 CALM_RATIO = 3
 CALM_MAX_RATIO = 6
 AGAIN_WINDOW_COUNT = 8
@@ -54,7 +54,7 @@ def judge(
     is_watch = is_near & ~is_over & ~table["is_watched"][rows] & ~is_open
     table["is_watched"][rows] |= is_near
     is_sure = is_over | (is_open & (log10_e >= STRONG_LOG10_E))
-    rank = np.where(is_watch, _WATCH, 0)
+    rank = np.where(is_watch, WATCH_RANK, 0)
     if is_sure.any():
         rank[is_sure] = _ranks(table, seen.take(is_sure), policy)
     is_new = rank > table["opened_rank"][rows]
@@ -82,7 +82,7 @@ def _ranks(table: Table, seen: Observations, policy: ShiftPolicy) -> Int64s:
     is_provisional = table["phase"][rows] != Phase.FROZEN
     is_quiet = seen.start_ms < table["quiet_until_ms"][rows]
     is_only_shown = is_small | is_quiet | (is_provisional & (not policy.does_provisional_page))
-    return np.where(is_only_shown, _WATCH, rank)
+    return np.where(is_only_shown, WATCH_RANK, rank)
 
 
 def leading(table: Table, rows: Int64s) -> Int64s:

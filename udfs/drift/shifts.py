@@ -15,7 +15,7 @@ from udfs.drift.baselines import bins_of, innovations
 from udfs.drift.e_sr import advance, log10_of, log_factors, onsets
 from udfs.drift.observations import Observations
 from udfs.drift.seasons import Season
-from udfs.drift.shift_alarms import judge, watch_level
+from udfs.drift.shift_alarms import WATCH_RANK, judge, watch_level
 from udfs.drift.shift_blocks import (
     WindowBlock,
     expected_starts,
@@ -225,9 +225,10 @@ class ShiftStreams:
 
     def _learn(self, seen: Observations, codes: Codes, is_next: Bools) -> None:
         """Keep the windows of streams that still learn; learn where there are enough."""
-        # A baseline never learns while its stream is in alarm.
-        is_open = self.table["opened_rank"][seen.stream] > 0
-        learns = (self.table["slot"][seen.stream] >= 0) & ~is_open
+        # A baseline never learns while its stream is in alarm. What is only shown does not stop it:
+        # against the first hours of a day, the rest of the day is a shift.
+        is_alarmed = self.table["opened_rank"][seen.stream] > WATCH_RANK
+        learns = (self.table["slot"][seen.stream] >= 0) & ~is_alarmed
         if not learns.any():
             return
         seen = seen.take(learns)
