@@ -58,7 +58,7 @@ def test_times_are_those_of_the_obvious_way_however_the_log_is_cut_and_restored(
             np.array([offset for _, offset in own], np.int64),
         )
         assert found.tolist() == [obvious_time(marks, *row) for row in own]
-        clocks = WindowClocks.from_values(clocks.to_values())
+        clocks = WindowClocks.from_values(clocks.to_values(), clocks.timeless_count)
     ends = [obvious_time(marks, partition, 61) for partition in range(2)]
     assert clocks.clock_ms(2) == min(ends)
 
