@@ -37,6 +37,11 @@ def test_every_setting_and_metric_that_is_named_exists(path):
     assert words(path, r"\b[a-z_]*fleetpulse_[a-z_]+") - {"fleetpulse_"} <= metrics
 
 
+@pytest.mark.parametrize("path", sorted(DOCKER.rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_file_of_the_deployment_is_yaml(path):
+    assert all(document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
 def test_the_search_for_names_finds_some():
     assert len(words(DOCKER / "compose.yaml", r"FLEETPULSE_[A-Z_]*[A-Z]")) > 5
     assert len(words(DOCKER / "prometheus" / "rules.yaml", r"\bfleetpulse_[a-z_]+")) > 3
